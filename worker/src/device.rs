@@ -1,0 +1,156 @@
+//! Devices: the CPU, or one CUDA card.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    error::{Error, Result},
+    protocol::DeviceInfo,
+    task::Kind,
+};
+
+/// Where trials run.
+#[derive(Clone, Debug)]
+pub enum Device {
+    /// The processor; members of an array run side by side, one a thread.
+    Cpu {
+        /// Threads used for computing.
+        threads: usize,
+    },
+    /// One CUDA card; the members of an array are one batched model.
+    Cuda {
+        /// Number of the card, as CUDA counts.
+        ordinal: usize,
+        /// Candle's handle of it.
+        candle: candle_core::Device,
+    },
+}
+
+impl Device {
+    /// Opens `cpu`, `cuda` or `cuda:N`. `threads` is for the CPU; none takes all the cores this process may use.
+    ///
+    /// # Errors
+    /// [`Error::Resources`] when CUDA is asked for and not there: there is no silent fallback.
+    pub fn open(name: &str, threads: Option<usize>) -> Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        match name.split_once(':').map_or((name, "0"), |(kind, number)| (kind, number)) {
+            ("cpu", "0") => Ok(Self::Cpu { threads: threads.unwrap_or(cores).max(1) }),
+            ("cuda", number) => {
+                let ordinal = number.parse().map_err(|_| unknown(name))?;
+                let candle = candle_core::Device::new_cuda(ordinal).map_err(|error| Error::Resources {
+                    what: format!("device {name} cannot be opened: {error}"),
+                    cure: Some(if cfg!(feature = "cuda") {
+                        "check `nvidia-smi`, or use `--device cpu`".to_owned()
+                    } else {
+                        "this program was built without CUDA: build with `--features cuda`, or use `--device cpu`"
+                            .to_owned()
+                    }),
+                })?;
+                Ok(Self::Cuda { ordinal, candle })
+            }
+            _ => Err(unknown(name)),
+        }
+    }
+
+    /// Candle's handle.
+    pub fn candle(&self) -> candle_core::Device {
+        match self {
+            Self::Cpu { .. } => candle_core::Device::Cpu,
+            Self::Cuda { candle, .. } => candle.clone(),
+        }
+    }
+
+    /// Threads for work on the processor.
+    pub fn threads(&self) -> usize {
+        match self {
+            Self::Cpu { threads } => *threads,
+            Self::Cuda { .. } => std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    /// Most members of an array of each kind that are worth leasing at once.
+    pub fn capacity(&self) -> BTreeMap<Kind, usize> {
+        let threads = self.threads();
+        Kind::ALL
+            .into_iter()
+            .map(|kind| {
+                let members = match (self, kind) {
+                    (_, Kind::Fetch | Kind::Prepare) => 1,
+                    (_, Kind::Embed) => 8,
+                    (Self::Cpu { .. }, Kind::Pretrain) => threads,
+                    (Self::Cuda { .. }, Kind::Pretrain) => 16,
+                    (Self::Cpu { .. }, Kind::Classify) => threads * 16,
+                    (Self::Cuda { .. }, Kind::Classify) => 256,
+                    (_, Kind::Noop) => 64,
+                };
+                (kind, members)
+            })
+            .collect()
+    }
+
+    /// As recorded with every attempt.
+    pub fn info(&self) -> DeviceInfo {
+        match self {
+            Self::Cpu { threads } => DeviceInfo {
+                name: "cpu".to_owned(),
+                model: processor_model(),
+                threads: *threads,
+                memory_bytes: memory_bytes(),
+            },
+            Self::Cuda { ordinal, .. } => {
+                let card = crate::gpu::cards().ok().and_then(|cards| cards.into_iter().nth(*ordinal));
+                DeviceInfo {
+                    name: format!("cuda:{ordinal}"),
+                    model: card.as_ref().map_or_else(|| "unknown".to_owned(), |card| card.model.clone()),
+                    threads: self.threads(),
+                    memory_bytes: card.map_or(0, |card| card.memory_bytes),
+                }
+            }
+        }
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    Error::Input { what: format!("unknown device `{name}`"), cure: Some("use cpu, cuda or cuda:N".to_owned()) }
+}
+
+/// The processor's name, from `/proc/cpuinfo` where there is one.
+fn processor_model() -> String {
+    std::fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("model name"))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
+        })
+        .unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}
+
+/// Memory of this machine in bytes, from `/proc/meminfo`; 0 where that is not known.
+fn memory_bytes() -> u64 {
+    std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        })
+        .map_or(0, |kib| kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked() {
+        assert!(matches!(Device::open("cpu", Some(3)).unwrap(), Device::Cpu { threads: 3 }));
+        for name in ["gpu", "cpu:1", "cuda:x", ""] {
+            assert!(Device::open(name, None).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    #[cfg(not(feature = "cuda"))]
+    fn cuda_is_never_replaced_by_the_cpu() {
+        let error = Device::open("cuda", None).unwrap_err();
+        assert!(error.cure().unwrap().contains("--features cuda"), "{error}");
+    }
+}

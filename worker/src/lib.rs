@@ -1,0 +1,24 @@
+//! All that runs on a device: reading data, encoding it with frozen backbones, training Adaptors and heads.
+//!
+//! `permafrost worker` runs this library. It knows the coordinator only through [`protocol`].
+
+pub mod agent;
+pub mod cache;
+pub mod checkpoint;
+pub mod datasets;
+pub mod device;
+pub mod encoders;
+pub mod error;
+pub mod execute;
+pub mod files;
+pub mod gpu;
+pub mod id;
+pub mod metrics;
+pub mod model;
+pub mod protocol;
+pub mod random;
+pub mod task;
+pub mod train;
+
+/// Version of this program, recorded with every attempt. Workers and coordinator must agree on it.
+pub const PROGRAM_VERSION: &str = env!("CARGO_PKG_VERSION");

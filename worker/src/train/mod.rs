@@ -1,0 +1,5 @@
+//! Training: pre-training of Adaptors, classification heads.
+
+pub mod classify;
+pub mod noop;
+pub mod pretrain;

@@ -1,1 +1,151 @@
-//! Not written yet.
+//! The worker's loop: ask for a lease, run it, report. One array at a time, one device a process.
+
+mod client;
+mod members;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tracing::{info, warn};
+use uuid::Uuid;
+
+pub use self::client::{AgentError, Client, Endpoint};
+use self::members::Members;
+use crate::{
+    PROGRAM_VERSION,
+    device::Device,
+    execute::{Job, execute},
+    protocol::{FinishReply, Lease, LeaseReply, LeaseRequest, PROTOCOL_VERSION, Register, Registered, Report},
+};
+
+/// What a worker process is started with.
+pub struct Options {
+    /// The home folder, with `coordinator.json` and `token`.
+    pub home: PathBuf,
+    /// The device to drive.
+    pub device: Device,
+    /// Wheels a user put there by hand.
+    pub wheel_dir: Option<PathBuf>,
+}
+
+/// Runs until the coordinator says to leave.
+///
+/// # Errors
+/// [`AgentError`] when the coordinator refuses this worker or stays out of reach; work since the last checkpoint is then
+/// done again by another worker.
+pub async fn run(options: Options) -> Result<(), AgentError> {
+    let endpoint = Endpoint::read(&options.home)?;
+    let client = Client::new(endpoint);
+    let worker = Uuid::new_v4();
+    let registered = client.register(&introduction(worker, &options.device)).await?;
+    info!(%worker, device = options.device.info().name, "registered");
+    let agent = Agent { client, worker, registered, options };
+    let capacity = agent.options.device.capacity();
+    loop {
+        let request = LeaseRequest { worker, capacity: capacity.clone() };
+        match agent.client.lease(&request).await? {
+            LeaseReply::Array(leases) => agent.run_array(leases).await?,
+            LeaseReply::Idle => {}
+            LeaseReply::Leave => {
+                info!("leaving");
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn introduction(worker: Uuid, device: &Device) -> Register {
+    Register {
+        protocol: PROTOCOL_VERSION,
+        program: PROGRAM_VERSION.to_owned(),
+        worker,
+        host: host_name(),
+        pid: std::process::id(),
+        device: device.info(),
+    }
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+struct Agent {
+    client: Client,
+    worker: Uuid,
+    registered: Registered,
+    options: Options,
+}
+
+impl Agent {
+    /// Runs one array to the end of its last member.
+    async fn run_array(&self, leases: Vec<Lease>) -> Result<(), AgentError> {
+        info!(members = leases.len(), kind = leases[0].task.kind().name(), "leased");
+        let home: &Path = &self.registered.home;
+        let members = Arc::new(Members::new(home, &leases));
+        let job = Job {
+            leases,
+            home: home.to_owned(),
+            wheel_dir: self.options.wheel_dir.clone(),
+            checkpoint_ms: self.registered.checkpoint_ms,
+        };
+        let device = self.options.device.clone();
+        let shared = Arc::clone(&members);
+        let running = tokio::task::spawn_blocking(move || execute(&device, &job, &*shared));
+        let result = self.report_until_finished(&members).await;
+        if result.is_err() {
+            // Nobody will take these results: let the threads go.
+            members.stop_all();
+        }
+        if let Err(panic) = running.await {
+            warn!(%panic, "the executor panicked");
+        }
+        result
+    }
+
+    /// Sends heartbeats and outcomes until every member's outcome is answered.
+    async fn report_until_finished(&self, members: &Members) -> Result<(), AgentError> {
+        let heartbeat = Duration::from_millis(self.registered.heartbeat_ms);
+        let mut next = Instant::now() + heartbeat;
+        loop {
+            members.changed(next).await;
+            for finish in members.take_finished(self.worker) {
+                let (trial, attempt) = (finish.trial, finish.attempt);
+                // What is left of the points must be there before the outcome, in reports of bounded size.
+                while let Some(report) = members.take_points(trial) {
+                    self.report(members, vec![report]).await?;
+                }
+                match self.client.finish(&finish).await? {
+                    FinishReply::Accepted => members.accepted(trial),
+                    FinishReply::Refused => warn!(?trial, attempt, "the lease was lost: result not accepted"),
+                }
+            }
+            if members.all_finished() {
+                return Ok(());
+            }
+            if Instant::now() >= next || members.wants_flush() {
+                let reports = members.take_reports();
+                if !reports.is_empty() {
+                    self.report(members, reports).await?;
+                }
+                next = Instant::now() + heartbeat;
+            }
+        }
+    }
+
+    async fn report(
+        &self,
+        members: &Members,
+        reports: Vec<crate::protocol::MemberReport>,
+    ) -> Result<(), AgentError> {
+        let report = Report { worker: self.worker, members: reports };
+        let reply = self.client.report(&report).await?;
+        members.acknowledge(&report);
+        for (trial, why) in reply.stop {
+            members.stop_member(trial, why);
+        }
+        Ok(())
+    }
+}

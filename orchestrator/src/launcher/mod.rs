@@ -1,1 +1,5 @@
-//! Not written yet.
+//! Starts workers. For now: processes on this machine, one a device.
+
+mod local;
+
+pub use local::{Exit, LocalLauncher, WorkerCommand};

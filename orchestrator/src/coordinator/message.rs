@@ -1,0 +1,70 @@
+//! What the actor is asked to do.
+
+use axum::http::StatusCode;
+use permafrost_worker::{
+    PROGRAM_VERSION,
+    protocol::{
+        Finish, FinishReply, LeaseReply, LeaseRequest, PROTOCOL_VERSION, Register, Registered, Report, ReportReply,
+    },
+};
+use tokio::sync::oneshot;
+
+use super::api::{Control, Controlled, Submit, Submitted};
+use crate::{core::CoreError, launcher::Exit, store::StoreError};
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
+
+/// Everything that reaches the actor, in one line.
+pub(super) enum Message {
+    Register(Register, Reply<Registered>),
+    Lease(LeaseRequest, Reply<LeaseReply>),
+    Report(Report, Reply<ReportReply>),
+    Finish(Finish, Reply<FinishReply>),
+    Submit(Submit, Reply<Submitted>),
+    Control(Control, Reply<Controlled>),
+    WorkerExit(Exit),
+    /// A commit failed: the state in memory is ahead of the database, so this process must end.
+    CommitFailed(StoreError),
+}
+
+/// Why a request was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The worker is of another program version, or speaks another protocol.
+    #[error(
+        "worker version {program} (protocol {protocol}) does not match coordinator version {PROGRAM_VERSION} (protocol {PROTOCOL_VERSION})"
+    )]
+    OtherVersion {
+        /// The worker's program version.
+        program: String,
+        /// The worker's protocol.
+        protocol: u32,
+    },
+    /// The scheduler says no.
+    #[error(transparent)]
+    Core(#[from] CoreError),
+    /// The database says no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A plan that cannot be.
+    #[error("the plan is not valid: {0}")]
+    BadPlan(String),
+}
+
+impl ApiError {
+    pub(super) const fn status(&self) -> StatusCode {
+        match self {
+            Self::OtherVersion { .. } => StatusCode::CONFLICT,
+            Self::Core(_) | Self::BadPlan(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    pub(super) fn cure(&self) -> Option<String> {
+        match self {
+            Self::OtherVersion { .. } => Some("run the same build of permafrost everywhere".to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -18,7 +18,7 @@ use crate::{
     PROGRAM_VERSION,
     device::Device,
     execute::{Job, execute},
-    protocol::{FinishReply, Lease, LeaseReply, LeaseRequest, PROTOCOL_VERSION, Register, Registered, Report},
+    protocol::{Finish, Lease, LeaseReply, LeaseRequest, PROTOCOL_VERSION, Register, Registered, Report, Verdict},
 };
 
 /// What a worker process is started with.
@@ -111,17 +111,7 @@ impl Agent {
         let mut next = Instant::now() + heartbeat;
         loop {
             members.changed(next).await;
-            for finish in members.take_finished(self.worker) {
-                let (trial, attempt) = (finish.trial, finish.attempt);
-                // What is left of the points must be there before the outcome, in reports of bounded size.
-                while let Some(report) = members.take_points(trial) {
-                    self.report(members, vec![report]).await?;
-                }
-                match self.client.finish(&finish).await? {
-                    FinishReply::Accepted => members.accepted(trial),
-                    FinishReply::Refused => warn!(?trial, attempt, "the lease was lost: result not accepted"),
-                }
-            }
+            self.hand_in(members).await?;
             if members.all_finished() {
                 return Ok(());
             }
@@ -131,6 +121,29 @@ impl Agent {
                     self.report(members, reports).await?;
                 }
                 next = Instant::now() + heartbeat;
+            }
+        }
+    }
+
+    /// Hands in the outcomes that are there, in requests of bounded size.
+    async fn hand_in(&self, members: &Members) -> Result<(), AgentError> {
+        loop {
+            // What does not fit beside the outcome must be there before it.
+            while let Some(report) = members.take_backlog() {
+                self.report(members, vec![report]).await?;
+            }
+            let finish = Finish { worker: self.worker, members: members.take_finished() };
+            if finish.members.is_empty() {
+                return Ok(());
+            }
+            let reply = self.client.finish(&finish).await?;
+            for (finish, verdict) in finish.members.iter().zip(reply.members) {
+                match verdict {
+                    Verdict::Accepted => members.accepted(finish),
+                    Verdict::Refused => {
+                        warn!(trial = ?finish.trial, attempt = finish.attempt, "the lease was lost: result not accepted");
+                    }
+                }
             }
         }
     }

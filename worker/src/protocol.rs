@@ -187,11 +187,18 @@ pub enum Stop {
     Drain,
 }
 
-/// A trial has ended.
+/// Trials have ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finish {
     /// Who finishes.
     pub worker: Uuid,
+    /// One entry a trial; many short trials of an array end in one request and one commit.
+    pub members: Vec<MemberFinish>,
+}
+
+/// A trial has ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MemberFinish {
     /// The trial.
     pub trial: TrialId,
     /// The fencing token.
@@ -266,10 +273,17 @@ impl FailureClass {
     }
 }
 
-/// The coordinator's answer to [`Finish`].
+/// The coordinator's answer to [`Finish`]: what became of each member, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishReply {
+    /// One entry a member.
+    pub members: Vec<Verdict>,
+}
+
+/// What became of a [`MemberFinish`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum FinishReply {
+pub enum Verdict {
     /// Committed.
     Accepted,
     /// The lease was lost; nothing was recorded.

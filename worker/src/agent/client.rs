@@ -160,7 +160,7 @@ impl Client {
         self.post("/v1/report", report).await
     }
 
-    /// Hands in an outcome. May be repeated: the second time it is accepted again, without effect.
+    /// Hands in outcomes. When an answer is lost and the request repeated, the second answer says refused: nothing is recorded twice.
     ///
     /// # Errors
     /// When the coordinator refuses or stays out of reach.

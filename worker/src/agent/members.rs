@@ -10,13 +10,12 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use uuid::Uuid;
 
 use crate::{
     execute::Reporter,
     files,
     id::TrialId,
-    protocol::{Artifact, Checkpoint, Finish, Lease, MAX_POINTS_A_REPORT, MemberReport, Outcome, Point, Report, Stop},
+    protocol::{Artifact, Checkpoint, Lease, MAX_POINTS_A_REPORT, MemberFinish, MemberReport, Outcome, Point, Report, Stop},
 };
 
 /// A thread that reports faster than the coordinator records waits once so many points are pending.
@@ -109,30 +108,43 @@ impl Members {
         reports
     }
 
-    /// What a member that has ended still has to say before its outcome; none when that fits into the outcome itself.
-    pub(super) fn take_points(&self, trial: TrialId) -> Option<MemberReport> {
+    /// A report of a member that has ended, as long as it has more to say than fits beside its outcome.
+    pub(super) fn take_backlog(&self) -> Option<MemberReport> {
         let mut members = self.lock();
-        let member = &mut members[self.index[&trial]];
-        (!member.points.is_empty() || member.checkpoint.is_some()).then(|| member.report(MAX_POINTS_A_REPORT))
+        let member = members.iter_mut().find(|member| {
+            let listened_to = !matches!(member.stop, Some(Stop::Lost | Stop::Cancelled));
+            listened_to
+                && member.outcome.is_some()
+                && (member.checkpoint.is_some() || member.points.len() > MAX_POINTS_A_REPORT)
+        })?;
+        Some(member.report(MAX_POINTS_A_REPORT))
     }
 
-    /// Outcomes that were not handed over yet.
-    pub(super) fn take_finished(&self, worker: Uuid) -> Vec<Finish> {
-        self.lock()
-            .iter_mut()
-            .filter_map(|member| {
-                let outcome = member.outcome.take()?;
-                member.finished = true;
-                // The coordinator knows already that this lease is over.
-                if matches!(member.stop, Some(Stop::Lost | Stop::Cancelled)) {
-                    member.points.clear();
-                    member.checkpoint = None;
-                    return None;
-                }
-                let (trial, attempt) = (member.lease.trial, member.lease.attempt);
-                Some(Finish { worker, trial, attempt, outcome, points: vec![] })
-            })
-            .collect()
+    /// Outcomes that were not handed over yet, each with its last points; at most [`MAX_POINTS_A_REPORT`] points in all.
+    pub(super) fn take_finished(&self) -> Vec<MemberFinish> {
+        let mut finished = Vec::new();
+        let mut room = MAX_POINTS_A_REPORT;
+        for member in self.lock().iter_mut() {
+            // The coordinator knows already that a lost or cancelled lease is over.
+            let listened_to = !matches!(member.stop, Some(Stop::Lost | Stop::Cancelled));
+            if listened_to && member.points.len() > room {
+                continue;
+            }
+            let Some(outcome) = member.outcome.take() else { continue };
+            member.finished = true;
+            member.checkpoint = None;
+            let points = std::mem::take(&mut member.points);
+            if listened_to {
+                room -= points.len();
+                finished.push(MemberFinish {
+                    trial: member.lease.trial,
+                    attempt: member.lease.attempt,
+                    outcome,
+                    points,
+                });
+            }
+        }
+        finished
     }
 
     pub(super) fn all_finished(&self) -> bool {
@@ -153,12 +165,11 @@ impl Members {
         }
     }
 
-    /// The trial is over: its checkpoints are of no more use, unless it goes on later.
-    pub(super) fn accepted(&self, trial: TrialId) {
-        let mut members = self.lock();
-        let member = &mut members[self.index[&trial]];
-        if member.stop != Some(Stop::Drain) {
-            for file in member.known.drain(..) {
+    /// An outcome was accepted. With a final one, the trial's checkpoints are of no more use.
+    pub(super) fn accepted(&self, finish: &MemberFinish) {
+        if matches!(finish.outcome, Outcome::Done { .. } | Outcome::Diverged { .. }) {
+            let mut members = self.lock();
+            for file in members[self.index[&finish.trial]].known.drain(..) {
                 remove(&self.home, &file);
             }
         }

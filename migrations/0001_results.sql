@@ -1,5 +1,5 @@
 -- The results database of Permafrost. It is an interface: open it with sqlite3, pandas or DuckDB while a sweep runs.
--- Only the coordinator writes. For people there are views at the end: leaderboard, cells, why_waiting, history.
+-- Only the coordinator writes. For people there are views at the end: leaderboard, cells, provenance, why_waiting, history.
 -- Times are milliseconds since 1970-01-01 UTC. Trials are named by their identity, 64 hexadecimal digits
 -- (BLAKE3 of all that determines the result); other tables use the short integer trials.trial.
 
@@ -167,31 +167,42 @@ LEFT JOIN workers w USING (worker)
 WHERE t.state = 'done';
 
 -- Trials that differ only in their seed, as one row: mean, sample standard deviation, and the half width of the 95 % interval
--- of the mean (Student's t; exact quantiles up to 10 seeds, 1.96 * (1 + 0.6 / n) beyond, within 1 %).
+-- of the mean (Student's t: exact quantiles up to 10 seeds, beyond that an expansion that is right to within 0.2 %).
 CREATE VIEW cells AS
-WITH values_ AS (
-    SELECT s.name AS sweep, s.revision, st.stage, json_remove(st.parameters, '$.seed') AS parameters, r.name AS metric, r.value
+WITH results_ AS (
+    SELECT st.sweep, st.stage, json_remove(st.parameters, '$.seed') AS parameters, r.name AS metric, r.value
     FROM sweep_trials st
-    JOIN sweeps s USING (sweep)
     JOIN trials t USING (trial)
     JOIN results r USING (trial)
     WHERE t.state = 'done'
-), sums AS (
-    SELECT sweep, revision, stage, parameters, metric, count(*) AS n, avg(value) AS mean, min(value) AS min, max(value) AS max
-    FROM values_ GROUP BY sweep, revision, stage, parameters, metric
-), spread AS (
+), centred AS (
     -- Two passes: the textbook formula of one pass loses all digits of a small spread.
-    SELECT u.*, CASE WHEN u.n > 1 THEN sqrt((
-        SELECT sum((v.value - u.mean) * (v.value - u.mean)) FROM values_ v
-        WHERE v.sweep = u.sweep AND v.revision = u.revision AND v.stage = u.stage AND v.parameters = u.parameters AND v.metric = u.metric
-    ) / (u.n - 1)) END AS sd
-    FROM sums u
+    SELECT *, value - avg(value) OVER (PARTITION BY sweep, stage, parameters, metric) AS deviation FROM results_
+), spread AS (
+    SELECT sweep, stage, parameters, metric, count(*) AS n, avg(value) AS mean,
+           CASE WHEN count(*) > 1 THEN sqrt(sum(deviation * deviation) / (count(*) - 1)) END AS sd,
+           min(value) AS min, max(value) AS max
+    FROM centred GROUP BY sweep, stage, parameters, metric
 )
-SELECT sweep, revision, stage, parameters, metric, n, mean, sd,
-       sd / sqrt(n) * CASE n WHEN 2 THEN 12.706205 WHEN 3 THEN 4.302653 WHEN 4 THEN 3.182446 WHEN 5 THEN 2.776445 WHEN 6 THEN 2.570582
-           WHEN 7 THEN 2.446912 WHEN 8 THEN 2.364624 WHEN 9 THEN 2.306004 WHEN 10 THEN 2.262157 ELSE 1.96 * (1 + 1.3 / n) END AS ci95,
-       min, max
-FROM spread;
+SELECT s.name AS sweep, s.revision, c.stage, c.parameters, c.metric, c.n, c.mean, c.sd,
+       c.sd / sqrt(c.n) * CASE c.n WHEN 2 THEN 12.706205 WHEN 3 THEN 4.302653 WHEN 4 THEN 3.182446 WHEN 5 THEN 2.776445
+           WHEN 6 THEN 2.570582 WHEN 7 THEN 2.446912 WHEN 8 THEN 2.364624 WHEN 9 THEN 2.306004 WHEN 10 THEN 2.262157
+           ELSE 1.959964 + 2.3723 / (c.n - 1) + 2.8225 / ((c.n - 1) * (c.n - 1)) END AS ci95,
+       c.min, c.max
+FROM spread c
+JOIN sweeps s USING (sweep);
+
+-- Where each result comes from: who computed it, when, with which program, device and seed, from which data.
+-- `inputs` are the identities of all that the trial read; they cover the whole lineage, down to the downloaded files.
+CREATE VIEW provenance AS
+SELECT t.id AS trial_id, substr(t.id, 1, 10) AS trial, t.kind, t.task, json_extract(t.task, '$.seed') AS seed,
+       (SELECT json_group_array(i.id) FROM trial_inputs e JOIN trials i ON i.trial = e.input WHERE e.trial = t.trial) AS inputs,
+       a.attempt, w.host, w.device, w.model, w.program,
+       datetime(a.started / 1000, 'unixepoch') AS started_utc, a.ended - a.started AS duration_ms
+FROM trials t
+JOIN attempts a ON a.trial = t.trial AND a.attempt = t.attempts
+JOIN workers w USING (worker)
+WHERE t.state = 'done';
 
 -- Why a trial does not run yet.
 CREATE VIEW why_waiting AS

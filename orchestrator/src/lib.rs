@@ -1,7 +1,7 @@
 //! The program `permafrost`: all but the training, which is in `permafrost-worker`.
 
 pub mod cli;
-// pub mod coordinator;
+pub mod coordinator;
 pub mod core;
 pub mod launcher;
 pub mod report;

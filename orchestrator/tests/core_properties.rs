@@ -99,6 +99,10 @@ impl Model {
             assert_eq!(self.core.state(*id), Some(row.state), "{id:?}: the effects do not tell the state");
             let overdue = row.lease.is_some_and(|(_, deadline)| deadline <= self.now);
             assert!(!overdue, "{id:?}: its lease ran out and nothing happened");
+            let used_up = |class: &FailureClass| row.failures[*class as usize] >= self.limits.tries(*class);
+            let hopeless = CLASSES.iter().any(used_up) || row.lost >= self.limits.lost_tries;
+            let goes_on = matches!(row.state, TrialState::Waiting | TrialState::Ready | TrialState::Running);
+            assert!(!(hopeless && goes_on), "{id:?} is tried once too often");
         }
         self.excused.clear();
     }
@@ -214,7 +218,10 @@ impl Model {
                         assert_eq!(told, self.draining.then_some(Stop::Drain));
                         self.rows.get_mut(&trial).unwrap().lease = Some((*worker, self.now + self.limits.lease_ttl_ms));
                     } else {
-                        assert!(matches!(told, Some(Stop::Lost | Stop::Cancelled)), "{trial:?} goes on without a lease");
+                        assert!(
+                            matches!(told, Some(Stop::Lost | Stop::Cancelled)),
+                            "{trial:?} goes on without a lease"
+                        );
                     }
                 }
             }
@@ -274,9 +281,9 @@ impl Model {
     }
 
     fn holds(&self, worker: Uuid, trial: TrialId, attempt: u32) -> bool {
-        self.rows.get(&trial).is_some_and(|row| {
-            row.lease.is_some_and(|(holder, _)| holder == worker) && row.attempts == attempt
-        })
+        self.rows
+            .get(&trial)
+            .is_some_and(|row| row.lease.is_some_and(|(holder, _)| holder == worker) && row.attempts == attempt)
     }
 
     /// A new coordinator reads what the effects told the database.

@@ -80,12 +80,8 @@ impl Home {
         fs::DirBuilder::new().recursive(true).mode(0o755).create(root).map_err(failed("create", root))?;
         let root = root.canonicalize().map_err(failed("read", root))?;
         let path = root.join("coordinator.lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(failed("open", &path))?;
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed("open", &path))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { root, _lock: lock, announced: None }),
             Err(TryLockError::WouldBlock) => {

@@ -8,6 +8,7 @@ use permafrost_worker::{
     },
 };
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::api::{Control, Controlled, Submit, Submitted};
 use crate::{core::CoreError, launcher::Exit, store::StoreError};
@@ -41,6 +42,9 @@ pub enum ApiError {
         /// The worker's protocol.
         protocol: u32,
     },
+    /// The worker has not registered with this coordinator.
+    #[error("worker {0} has not registered")]
+    UnknownWorker(Uuid),
     /// The scheduler says no.
     #[error(transparent)]
     Core(#[from] CoreError),
@@ -55,7 +59,7 @@ pub enum ApiError {
 impl ApiError {
     pub(super) const fn status(&self) -> StatusCode {
         match self {
-            Self::OtherVersion { .. } => StatusCode::CONFLICT,
+            Self::OtherVersion { .. } | Self::UnknownWorker(_) => StatusCode::CONFLICT,
             Self::Core(_) | Self::BadPlan(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -12,6 +12,7 @@ mod message;
 pub mod offline;
 mod server;
 mod settings;
+mod submit;
 
 pub use home::HomeError;
 pub use server::{CoordinatorError, run};

@@ -60,7 +60,9 @@ impl CoordinatorError {
             Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
                 Some("leave out --port to take any free one, or end the program that has it".to_owned())
             }
-            Self::NoWorkers(_) => Some("`permafrost doctor` checks this machine; logs are in the home folder's `logs`".to_owned()),
+            Self::NoWorkers(_) => {
+                Some("`permafrost doctor` checks this machine; logs are in the home folder's `logs`".to_owned())
+            }
             Self::Core(_) | Self::Listen { .. } => None,
         }
     }

@@ -55,7 +55,11 @@ impl fmt::Display for Explanation {
         let list = |ids: &mut dyn Iterator<Item = String>| ids.collect::<Vec<_>>().join(", ");
         match self {
             Self::Running { worker, attempt, since_ms, members } => {
-                write!(f, "runs on worker {worker} as attempt {attempt}, for {} s, in an array of {members}", since_ms / 1000)
+                write!(
+                    f,
+                    "runs on worker {worker} as attempt {attempt}, for {} s, in an array of {members}",
+                    since_ms / 1000
+                )
             }
             Self::Queued { before } => write!(f, "waits for a free worker, {before} trials are before it"),
             Self::BackOff { wait_ms } => write!(f, "is tried again in {} s", wait_ms.div_ceil(1000)),
@@ -88,9 +92,9 @@ impl Core {
             },
             (TrialState::Ready, _) => match trial.not_before_ms {
                 Some(at) => Explanation::BackOff { wait_ms: at.saturating_sub(self.now_ms) },
-                None => Explanation::Queued {
-                    before: self.ready.iter().take_while(|&&(_, other)| other != index).count(),
-                },
+                None => {
+                    Explanation::Queued { before: self.ready.iter().take_while(|&&(_, other)| other != index).count() }
+                }
             },
             (TrialState::Waiting, _) => {
                 let inputs = trial.inputs.iter().map(|&input| self.graph.get(input));

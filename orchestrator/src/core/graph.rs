@@ -71,7 +71,8 @@ impl Graph {
     pub(super) fn add(&mut self, new: Vec<NewTrial>) -> Result<Index, CoreError> {
         let first = self.trials.len();
         let fresh = self.fresh(new)?;
-        let place: BTreeMap<TrialId, usize> = fresh.iter().enumerate().map(|(i, trial)| (trial.id, first + i)).collect();
+        let place: BTreeMap<TrialId, usize> =
+            fresh.iter().enumerate().map(|(i, trial)| (trial.id, first + i)).collect();
         let mut edges = Vec::with_capacity(fresh.len());
         for trial in &fresh {
             let mut inputs = Vec::with_capacity(trial.inputs.len());

@@ -63,7 +63,9 @@ impl Core {
                 holds(trial.attempts > 0, || format!("{} runs without an attempt", name()))?;
                 holds(self.deadlines.contains(&(held.deadline_ms, index)), || format!("{} has no deadline", name()))
             }
-            (state, held) => holds(state != TrialState::Running && held.is_none(), || format!("{} and its lease disagree", name())),
+            (state, held) => {
+                holds(state != TrialState::Running && held.is_none(), || format!("{} and its lease disagree", name()))
+            }
         }
     }
 }

@@ -10,9 +10,7 @@ use uuid::Uuid;
 
 use super::{
     graph::{Graph, Index},
-    types::{
-        AttemptState, CoreError, Counts, Effect, End, Event, Limits, NewTrial, Refusal, Restored, TrialState,
-    },
+    types::{AttemptState, CoreError, Counts, Effect, End, Event, Limits, NewTrial, Refusal, Restored, TrialState},
 };
 
 /// What is known of a worker.

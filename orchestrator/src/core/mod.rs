@@ -13,6 +13,4 @@ mod types;
 pub use explain::Explanation;
 pub use invariants::Violation;
 pub use machine::Core;
-pub use types::{
-    AttemptState, CoreError, Counts, Effect, End, Event, Limits, NewTrial, Refusal, Restored, TrialState,
-};
+pub use types::{AttemptState, CoreError, Counts, Effect, End, Event, Limits, NewTrial, Refusal, Restored, TrialState};

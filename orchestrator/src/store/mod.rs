@@ -1,1 +1,25 @@
-//! Not written yet.
+//! The results database: one writer that groups commits, and read-only readers.
+
+mod change;
+mod error;
+mod open;
+mod query;
+mod reader;
+mod results;
+mod submit;
+mod tables;
+mod trials;
+mod writer;
+
+pub use change::{
+    Change, EndedAttempt, NewSweep, NewWorker, PlannedRow, Progress, Recorded, Refused, ResultRows, StateChange,
+};
+pub use error::StoreError;
+pub use query::{QueryResult, SqlValue};
+pub use reader::{Payload, Reader};
+pub use results::{FailureRow, ResultRow, RunningRow, StageRow, SweepProgress, SweepRow, WorkerRow};
+pub use trials::{ArtifactRow, AttemptRow, EventRow, InputRow, PlaceRow, TrialDetail};
+pub use writer::{Commit, Store};
+
+/// Name of the database in a home folder.
+pub const DATABASE: &str = "results.sqlite";

@@ -15,7 +15,9 @@ use crate::{
     execute::Reporter,
     files,
     id::TrialId,
-    protocol::{Artifact, Checkpoint, Lease, MAX_POINTS_A_REPORT, MemberFinish, MemberReport, Outcome, Point, Report, Stop},
+    protocol::{
+        Artifact, Checkpoint, Lease, MAX_POINTS_A_REPORT, MemberFinish, MemberReport, Outcome, Point, Report, Stop,
+    },
 };
 
 /// A thread that reports faster than the coordinator records waits once so many points are pending.

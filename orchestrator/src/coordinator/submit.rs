@@ -1,0 +1,62 @@
+//! Requests of users, as events of the scheduler and rows of the database.
+
+use permafrost_worker::{id::TrialId, task::Task};
+
+use super::{
+    api::{Control, Submit},
+    message::ApiError,
+};
+use crate::{
+    core::{Effect, Event, NewTrial},
+    store::{NewSweep, PlannedRow},
+};
+
+/// Splits a plan into what the scheduler needs and what the database keeps.
+pub(super) fn prepare(body: Submit) -> Result<(NewSweep, Vec<NewTrial>), ApiError> {
+    let bad = |error: &dyn std::fmt::Display| ApiError::BadPlan(error.to_string());
+    let mut rows = Vec::with_capacity(body.trials.len());
+    let mut trials = Vec::with_capacity(body.trials.len());
+    for submitted in body.trials {
+        let task: &Task = &submitted.task;
+        let id = task.id().map_err(|error| bad(&error))?;
+        let (kind, array_key, inputs) = (task.kind(), task.array_key(), task.inputs());
+        rows.push(PlannedRow {
+            id,
+            kind: kind.name(),
+            task: serde_json::to_string(task).map_err(|error| bad(&error))?,
+            array_key: array_key.clone(),
+            inputs: inputs.clone(),
+            stage: submitted.stage,
+            parameters: submitted.parameters.to_string(),
+        });
+        trials.push(NewTrial { id, kind, array_key, inputs });
+    }
+    let sweep = NewSweep {
+        name: body.name,
+        source: body.source,
+        digest: body.digest,
+        report: body.report.to_string(),
+        tags: body.tags,
+        trials: rows,
+    };
+    Ok((sweep, trials))
+}
+
+/// A user's command as an event, with its name in the table `events`.
+pub(super) fn control(body: Control) -> (Event, &'static str) {
+    match body {
+        Control::Ping => (Event::Tick, "ping"),
+        Control::Drain => (Event::Drain, "drain"),
+        Control::Retry(trials) => (Event::Retry(trials), "retry"),
+        Control::Cancel(trials) => (Event::Cancel(trials), "cancel"),
+    }
+}
+
+/// Trials whose state changed.
+pub(super) fn changed(effects: &[Effect]) -> Vec<TrialId> {
+    let states = effects.iter().filter_map(|effect| match effect {
+        Effect::State { trial, .. } => Some(*trial),
+        _ => None,
+    });
+    states.collect()
+}

@@ -1,0 +1,474 @@
+//! One statement, or a few, for each kind of change, however many rows it has.
+//!
+//! Rows without floating-point numbers travel as one JSON parameter that SQLite takes apart (`json_each`): one prepared
+//! statement serves any number of rows. Numbers are bound instead, many rows a statement: text would not keep every bit.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+use permafrost_worker::{
+    id::TrialId,
+    protocol::{Attempt, Checkpoint, Point},
+};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, SqliteConnection};
+use uuid::Uuid;
+
+use super::{
+    change::{Change, EndedAttempt, NewWorker, Progress, Recorded, Refused, ResultRows, StateChange},
+    submit,
+    trials::read_restored,
+    writer::Failed,
+};
+use crate::core::Restored;
+
+/// Rows of metrics a statement. SQLite allows 32,766 parameters.
+const POINT_ROWS: usize = 1_000;
+/// Events that are kept.
+const MAX_EVENTS: i64 = 100_000;
+/// Events are trimmed when so many were added.
+const TRIM_AFTER: i64 = 1_000;
+/// Checkpoints of a trial that are kept.
+const KEPT_CHECKPOINTS: i64 = 2;
+
+/// Now, in milliseconds since 1970 UTC.
+pub(super) fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// What the writer remembers of the tables, so that it need not ask.
+pub(super) struct Tables {
+    pub(super) rows: HashMap<TrialId, i64>,
+    metrics: HashMap<String, i64>,
+    workers: HashMap<Uuid, i64>,
+    events: i64,
+}
+
+impl Tables {
+    pub(super) async fn load(connection: &mut SqliteConnection) -> Result<(Self, Vec<Restored>), Failed> {
+        let (rows, restored) = read_restored(connection).await?;
+        let metrics: Vec<(String, i64)> =
+            sqlx::query_as("SELECT name, metric FROM metric_names").fetch_all(&mut *connection).await?;
+        Ok((
+            Self { rows, metrics: metrics.into_iter().collect(), workers: HashMap::new(), events: TRIM_AFTER },
+            restored,
+        ))
+    }
+
+    pub(super) async fn write(
+        &mut self,
+        db: &mut SqliteConnection,
+        change: Change,
+        recorded: &mut Recorded,
+    ) -> Result<(), Failed> {
+        let refused = &mut recorded.refused;
+        match change {
+            Change::Submit(sweep) => recorded.new_trials += submit::write(self, db, sweep).await?,
+            Change::Worker(worker) => self.worker(db, worker).await?,
+            Change::WorkerSeen(worker) => self.worker_seen(db, worker).await?,
+            Change::WorkerEnded(worker) => self.worker_ended(db, worker).await?,
+            Change::Grant { worker, leases } => self.grant(db, worker, &leases, refused).await?,
+            Change::Points { trial, attempt, points } => self.points(db, trial, attempt, points, refused).await?,
+            Change::Progress(progress) => self.progress(db, &progress).await?,
+            Change::Checkpoint { trial, attempt, checkpoint } => {
+                self.checkpoint(db, trial, attempt, &checkpoint, refused).await?;
+            }
+            Change::Results(results) => self.results(db, results, refused).await?,
+            Change::Ended(ended) => self.ended(db, &ended, refused).await?,
+            Change::States(states) => self.states(db, &states, refused).await?,
+            Change::Event { kind, trial, detail } => {
+                self.event(db, kind, trial.and_then(|id| self.rows.get(&id).copied()), None, &detail).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn row(&self, id: TrialId) -> Result<i64, Failed> {
+        self.rows.get(&id).copied().ok_or_else(|| Failed::Content(format!("trial {id} is not in the table `trials`")))
+    }
+
+    async fn worker(&mut self, db: &mut SqliteConnection, worker: NewWorker) -> Result<(), Failed> {
+        let row: i64 = sqlx::query_scalar(
+            "INSERT INTO workers (uuid, host, pid, program, device, model, threads, memory_bytes, registered, last_seen)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)
+             ON CONFLICT (uuid) DO UPDATE SET last_seen = excluded.last_seen, ended = NULL RETURNING worker",
+        )
+        .bind(worker.worker.to_string())
+        .bind(worker.host)
+        .bind(worker.pid)
+        .bind(worker.program)
+        .bind(worker.device.name)
+        .bind(worker.device.model)
+        .bind(worker.device.threads as i64)
+        .bind(worker.device.memory_bytes as i64)
+        .bind(now_ms())
+        .fetch_one(&mut *db)
+        .await?;
+        self.workers.insert(worker.worker, row);
+        Ok(())
+    }
+
+    async fn worker_seen(&mut self, db: &mut SqliteConnection, worker: Uuid) -> Result<(), Failed> {
+        if let Some(&row) = self.workers.get(&worker) {
+            sqlx::query("UPDATE workers SET last_seen = ? WHERE worker = ?")
+                .bind(now_ms())
+                .bind(row)
+                .execute(db)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn worker_ended(&mut self, db: &mut SqliteConnection, worker: Option<Uuid>) -> Result<(), Failed> {
+        let query = match worker {
+            None => sqlx::query("UPDATE workers SET ended = last_seen WHERE ended IS NULL"),
+            Some(worker) => sqlx::query("UPDATE workers SET ended = ?1 WHERE uuid = ?2 AND ended IS NULL")
+                .bind(now_ms())
+                .bind(worker.to_string()),
+        };
+        query.execute(db).await?;
+        Ok(())
+    }
+
+    async fn grant(
+        &mut self,
+        db: &mut SqliteConnection,
+        worker: Uuid,
+        leases: &[(TrialId, Attempt)],
+        refused: &mut Vec<Refused>,
+    ) -> Result<(), Failed> {
+        let Some(&worker_row) = self.workers.get(&worker) else {
+            return Err(Failed::Content(format!("worker {worker} has not registered")));
+        };
+        let leases = self.pairs(leases.iter().copied())?;
+        let granted: Vec<i64> = sqlx::query_scalar(
+            "UPDATE trials SET state = 'running', attempts = attempts + 1, not_before = NULL, ended = NULL
+             FROM json_each(?1) AS j
+             WHERE trials.trial = j.value ->> 0 AND trials.attempts = (j.value ->> 1) - 1 AND trials.state = 'ready'
+             RETURNING trials.trial",
+        )
+        .bind(pairs_json(&leases))
+        .fetch_all(&mut *db)
+        .await?;
+        let granted = note_refused(&leases, &granted, "grant", refused);
+        sqlx::query(
+            "INSERT INTO attempts (trial, attempt, worker, array, members, state, started)
+             SELECT value ->> 0, value ->> 1, ?2, ?3, ?4, 'running', ?5 FROM json_each(?1)",
+        )
+        .bind(pairs_json(&granted))
+        .bind(worker_row)
+        .bind(Uuid::new_v4().to_string())
+        .bind(granted.len() as i64)
+        .bind(now_ms())
+        .execute(db)
+        .await?;
+        Ok(())
+    }
+
+    async fn points(
+        &mut self,
+        db: &mut SqliteConnection,
+        trial: TrialId,
+        attempt: Attempt,
+        points: Vec<Point>,
+        refused: &mut Vec<Refused>,
+    ) -> Result<(), Failed> {
+        let lease = self.pairs([(trial, attempt)])?;
+        if running(db, &lease, "metrics", refused).await?.is_empty() {
+            return Ok(());
+        }
+        for point in &points {
+            if !self.metrics.contains_key(&point.name) {
+                let id = sqlx::query_scalar("INSERT INTO metric_names (name) VALUES (?) RETURNING metric")
+                    .bind(&point.name)
+                    .fetch_one(&mut *db)
+                    .await?;
+                self.metrics.insert(point.name.clone(), id);
+            }
+        }
+        for rows in points.chunks(POINT_ROWS) {
+            let mut query = sqlx::query(AssertSqlSafe(points_sql(rows.len())));
+            for point in rows {
+                query = query.bind(lease[0].row).bind(self.metrics[&point.name]).bind(point.step as i64);
+                query = query.bind(attempt).bind(point.value);
+            }
+            // Only the full chunk's statement is worth keeping.
+            query.persistent(rows.len() == POINT_ROWS || rows.len() <= 4).execute(&mut *db).await?;
+        }
+        Ok(())
+    }
+
+    async fn progress(&mut self, db: &mut SqliteConnection, progress: &[Progress]) -> Result<(), Failed> {
+        let rows = progress
+            .iter()
+            .map(|p| Ok(json!([self.row(p.trial)?, p.attempt, p.done, p.total])))
+            .collect::<Result<Vec<_>, Failed>>()?;
+        // Progress of an attempt that is over is no news, and no refusal either.
+        sqlx::query(
+            "UPDATE attempts SET done_units = j.value ->> 2, total_units = j.value ->> 3 FROM json_each(?1) AS j
+             WHERE attempts.trial = j.value ->> 0 AND attempts.attempt = j.value ->> 1 AND attempts.state = 'running'",
+        )
+        .bind(Value::Array(rows).to_string())
+        .execute(db)
+        .await?;
+        Ok(())
+    }
+
+    async fn checkpoint(
+        &mut self,
+        db: &mut SqliteConnection,
+        trial: TrialId,
+        attempt: Attempt,
+        checkpoint: &Checkpoint,
+        refused: &mut Vec<Refused>,
+    ) -> Result<(), Failed> {
+        let lease = self.pairs([(trial, attempt)])?;
+        if running(db, &lease, "checkpoint", refused).await?.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "INSERT INTO checkpoints (trial, step, attempt, path, bytes, blake3, created) VALUES (?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (trial, step) DO UPDATE SET attempt = excluded.attempt, path = excluded.path, bytes = excluded.bytes,
+                 blake3 = excluded.blake3, created = excluded.created",
+        )
+        .bind(lease[0].row)
+        .bind(checkpoint.step as i64)
+        .bind(attempt)
+        .bind(checkpoint.file.path.to_string_lossy().into_owned())
+        .bind(checkpoint.file.bytes as i64)
+        .bind(&checkpoint.file.blake3)
+        .bind(now_ms())
+        .execute(&mut *db)
+        .await?;
+        sqlx::query(
+            "DELETE FROM checkpoints WHERE trial = ?1 AND step NOT IN
+                 (SELECT step FROM checkpoints WHERE trial = ?1 ORDER BY step DESC LIMIT ?2)",
+        )
+        .bind(lease[0].row)
+        .bind(KEPT_CHECKPOINTS)
+        .execute(db)
+        .await?;
+        Ok(())
+    }
+
+    async fn results(
+        &mut self,
+        db: &mut SqliteConnection,
+        results: Vec<ResultRows>,
+        refused: &mut Vec<Refused>,
+    ) -> Result<(), Failed> {
+        let leases = self.pairs(results.iter().map(|result| (result.trial, result.attempt)))?;
+        let accepted = running(db, &leases, "results", refused).await?;
+        let rows = json!(
+            leases.iter().filter(|lease| accepted.contains(&lease.row)).map(|lease| lease.row).collect::<Vec<_>>()
+        );
+        // A trial that is made again replaces what it had; its checkpoints have done their duty.
+        for sql in [
+            "DELETE FROM results WHERE trial IN (SELECT value FROM json_each(?))",
+            "DELETE FROM artifacts WHERE trial IN (SELECT value FROM json_each(?))",
+            "DELETE FROM checkpoints WHERE trial IN (SELECT value FROM json_each(?))",
+        ] {
+            sqlx::query(sql).bind(rows.to_string()).execute(&mut *db).await?;
+        }
+        let mut values = Vec::new();
+        let mut files = Vec::new();
+        for (result, lease) in results.iter().zip(&leases) {
+            if accepted.contains(&lease.row) {
+                values.extend(result.summary.iter().map(|(name, value)| (lease.row, name, *value)));
+                files.extend(
+                    result.artifacts.iter().map(|a| {
+                        json!([lease.row, a.name, lease.attempt, a.path.to_string_lossy(), a.bytes, a.blake3])
+                    }),
+                );
+            }
+        }
+        for chunk in values.chunks(POINT_ROWS) {
+            let sql = format!("INSERT INTO results (trial, name, value) VALUES {}", rows_sql("(?,?,?)", chunk.len()));
+            let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+            for &(row, name, value) in chunk {
+                query = query.bind(row).bind(name).bind(value);
+            }
+            query.execute(&mut *db).await?;
+        }
+        sqlx::query(
+            "INSERT INTO artifacts (trial, name, attempt, path, bytes, blake3)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)",
+        )
+        .bind(Value::Array(files).to_string())
+        .execute(db)
+        .await?;
+        Ok(())
+    }
+
+    async fn ended(
+        &mut self,
+        db: &mut SqliteConnection,
+        ended: &[EndedAttempt],
+        refused: &mut Vec<Refused>,
+    ) -> Result<(), Failed> {
+        let leases = self.pairs(ended.iter().map(|end| (end.trial, end.attempt)))?;
+        let rows: Vec<Value> = ended
+            .iter()
+            .zip(&leases)
+            .map(|(end, lease)| json!([lease.row, end.attempt, end.state.name(), end.class, end.message, end.cure]))
+            .collect();
+        let done: Vec<i64> = sqlx::query_scalar(
+            "UPDATE attempts SET state = j.value ->> 2, class = j.value ->> 3, message = j.value ->> 4, cure = j.value ->> 5,
+                 ended = ?2, done_units = CASE j.value ->> 2 WHEN 'done' THEN total_units ELSE done_units END
+             FROM json_each(?1) AS j
+             WHERE attempts.trial = j.value ->> 0 AND attempts.attempt = j.value ->> 1 AND attempts.state = 'running'
+             RETURNING attempts.trial",
+        )
+        .bind(Value::Array(rows).to_string())
+        .bind(now_ms())
+        .fetch_all(&mut *db)
+        .await?;
+        note_refused(&leases, &done, "end of attempt", refused);
+        for (end, lease) in ended.iter().zip(&leases) {
+            if let Some(message) = &end.message {
+                let kind = format!("attempt-{}", end.state.name());
+                self.event(db, &kind, Some(lease.row), Some(end.attempt), message).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn states(
+        &mut self,
+        db: &mut SqliteConnection,
+        states: &[StateChange],
+        refused: &mut Vec<Refused>,
+    ) -> Result<(), Failed> {
+        let now = now_ms();
+        // The same trial may change twice in one call, and its order counts: each run of distinct trials is one update.
+        let mut rest = states;
+        while !rest.is_empty() {
+            let mut seen = HashSet::new();
+            let run = rest.iter().take_while(|change| seen.insert(change.trial)).count();
+            let (batch, after) = rest.split_at(run);
+            rest = after;
+            let pairs = self.pairs(batch.iter().map(|change| (change.trial, 0)))?;
+            let rows: Vec<Value> = batch
+                .iter()
+                .zip(&pairs)
+                .map(|(change, lease)| {
+                    let not_before = change.not_before_in_ms.map(|wait| now + wait as i64);
+                    json!([lease.row, change.from.name(), change.to.name(), not_before])
+                })
+                .collect();
+            let done: Vec<i64> = sqlx::query_scalar(
+                "UPDATE trials SET state = j.value ->> 2, not_before = j.value ->> 3,
+                     ended = CASE WHEN j.value ->> 2 IN ('waiting', 'ready', 'running') THEN NULL ELSE ?2 END
+                 FROM json_each(?1) AS j
+                 WHERE trials.trial = j.value ->> 0 AND trials.state = j.value ->> 1 RETURNING trials.trial",
+            )
+            .bind(Value::Array(rows).to_string())
+            .bind(now)
+            .fetch_all(&mut *db)
+            .await?;
+            note_refused(&pairs, &done, "state", refused);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn event(
+        &mut self,
+        db: &mut SqliteConnection,
+        kind: &str,
+        trial: Option<i64>,
+        attempt: Option<Attempt>,
+        detail: &str,
+    ) -> Result<(), Failed> {
+        self.events += 1;
+        sqlx::query("INSERT INTO events (at, kind, trial, attempt, detail) VALUES (?, ?, ?, ?, ?)")
+            .bind(now_ms())
+            .bind(kind)
+            .bind(trial)
+            .bind(attempt)
+            .bind(detail)
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+
+    pub(super) async fn record_refused(
+        &mut self,
+        db: &mut SqliteConnection,
+        refused: &[Refused],
+    ) -> Result<(), Failed> {
+        for refusal in refused {
+            let row = self.rows.get(&refusal.trial).copied();
+            self.event(db, "refused", row, Some(refusal.attempt), refusal.what).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn trim_events(&mut self, db: &mut SqliteConnection) -> Result<(), Failed> {
+        if self.events >= TRIM_AFTER {
+            self.events = 0;
+            sqlx::query("DELETE FROM events WHERE event <= (SELECT max(event) FROM events) - ?")
+                .bind(MAX_EVENTS)
+                .execute(db)
+                .await?;
+        }
+        Ok(())
+    }
+
+    fn pairs(&self, leases: impl IntoIterator<Item = (TrialId, Attempt)>) -> Result<Vec<Pair>, Failed> {
+        leases.into_iter().map(|(trial, attempt)| Ok(Pair { trial, row: self.row(trial)?, attempt })).collect()
+    }
+}
+
+/// A trial's attempt, with the trial's row.
+#[derive(Clone, Copy)]
+struct Pair {
+    trial: TrialId,
+    row: i64,
+    attempt: Attempt,
+}
+
+fn pairs_json(pairs: &[Pair]) -> String {
+    let pairs: Vec<_> = pairs.iter().map(|pair| (pair.row, pair.attempt)).collect();
+    json!(pairs).to_string()
+}
+
+/// Rows of those trials whose attempt runs. The others are noted as refused.
+async fn running(
+    db: &mut SqliteConnection,
+    leases: &[Pair],
+    what: &'static str,
+    refused: &mut Vec<Refused>,
+) -> Result<HashSet<i64>, Failed> {
+    let rows: Vec<i64> = sqlx::query_scalar(
+        "SELECT a.trial FROM json_each(?) AS j CROSS JOIN attempts a ON a.trial = j.value ->> 0 AND a.attempt = j.value ->> 1
+         WHERE a.state = 'running'",
+    )
+    .bind(pairs_json(leases))
+    .fetch_all(db)
+    .await?;
+    note_refused(leases, &rows, what, refused);
+    Ok(rows.into_iter().collect())
+}
+
+/// Notes those of `wanted` that are not in `done`, and returns the others.
+fn note_refused(wanted: &[Pair], done: &[i64], what: &'static str, refused: &mut Vec<Refused>) -> Vec<Pair> {
+    if wanted.len() == done.len() {
+        return wanted.to_vec();
+    }
+    let done: HashSet<i64> = done.iter().copied().collect();
+    let (accepted, others): (Vec<Pair>, Vec<Pair>) = wanted.iter().partition(|pair| done.contains(&pair.row));
+    refused.extend(others.into_iter().map(|pair| Refused { what, trial: pair.trial, attempt: pair.attempt }));
+    accepted
+}
+
+/// A resumed attempt may report a step twice: the last value counts.
+fn points_sql(rows: usize) -> String {
+    format!(
+        "INSERT OR REPLACE INTO metrics (trial, metric, step, attempt, value) VALUES {}",
+        rows_sql("(?,?,?,?,?)", rows)
+    )
+}
+
+fn rows_sql(row: &str, rows: usize) -> String {
+    vec![row; rows].join(",")
+}

@@ -1,0 +1,253 @@
+//! Trials, whole: what a restart needs of all of them, and what people want to know of one.
+
+use std::collections::{BTreeMap, HashMap};
+
+use permafrost_worker::{
+    id::TrialId,
+    task::{Kind, Task},
+};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::{FromRow, SqliteConnection};
+
+use super::{error::StoreError, reader::Reader, tables::now_ms, writer::Failed};
+use crate::core::{NewTrial, Restored, TrialState};
+
+/// Events of a trial that are shown.
+const SHOWN_EVENTS: i64 = 20;
+
+#[derive(FromRow)]
+struct TrialRow {
+    trial: i64,
+    id: String,
+    kind: String,
+    array_key: String,
+    state: String,
+    attempts: u32,
+    not_before: Option<i64>,
+}
+
+/// Reads all trials, in the order in which they were submitted.
+pub(super) async fn read_restored(db: &mut SqliteConnection) -> Result<(HashMap<TrialId, i64>, Vec<Restored>), Failed> {
+    let rows: Vec<TrialRow> =
+        sqlx::query_as("SELECT trial, id, kind, array_key, state, attempts, not_before FROM trials ORDER BY trial")
+            .fetch_all(&mut *db)
+            .await?;
+    let edges: Vec<(i64, i64)> = sqlx::query_as("SELECT trial, input FROM trial_inputs").fetch_all(db).await?;
+    let content = |id: &str, what: &str| Failed::Content(format!("trial {id}: {what}"));
+    let now = now_ms();
+    let mut index = HashMap::with_capacity(rows.len());
+    let mut place = HashMap::with_capacity(rows.len());
+    let mut restored: Vec<Restored> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let id: TrialId = row.id.parse().map_err(|_| content(&row.id, "its identity is no identity"))?;
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == row.kind);
+        let kind = kind.ok_or_else(|| content(&row.id, "its kind is unknown"))?;
+        let state = TrialState::parse(&row.state).ok_or_else(|| content(&row.id, "its state is unknown"))?;
+        index.insert(id, row.trial);
+        place.insert(row.trial, restored.len());
+        restored.push(Restored {
+            trial: NewTrial { id, kind, array_key: row.array_key, inputs: Vec::new() },
+            state,
+            attempts: row.attempts,
+            not_before_in_ms: row.not_before.map(|at| (at - now).max(0) as u64).filter(|&wait| wait > 0),
+        });
+    }
+    for (trial, input) in edges {
+        let (Some(&trial), Some(&input)) = (place.get(&trial), place.get(&input)) else {
+            return Err(Failed::Content("an input of a trial is missing".to_owned()));
+        };
+        let id = restored[input].trial.id;
+        restored[trial].trial.inputs.push(id);
+    }
+    Ok((index, restored))
+}
+
+/// All there is to know of a trial.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrialDetail {
+    /// Identity.
+    pub id: TrialId,
+    /// Kind.
+    pub kind: String,
+    /// State.
+    pub state: String,
+    /// Why it does not run, when it could be expected to.
+    pub why_waiting: Option<String>,
+    /// What it does.
+    pub task: Task,
+    /// Where it stands: sweep, revision, stage, parameters.
+    pub places: Vec<PlaceRow>,
+    /// What it reads.
+    pub inputs: Vec<InputRow>,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<AttemptRow>,
+    /// Final values.
+    pub results: BTreeMap<String, f64>,
+    /// Files.
+    pub artifacts: Vec<ArtifactRow>,
+    /// Its last events, newest first.
+    pub events: Vec<EventRow>,
+}
+
+/// Where a trial stands in a sweep.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlaceRow {
+    /// Sweep.
+    pub sweep: String,
+    /// Its revision.
+    pub revision: i64,
+    /// Stage.
+    pub stage: String,
+    /// Parameters as people write them.
+    pub parameters: Value,
+}
+
+/// An input of a trial.
+#[derive(Clone, Debug, Serialize, FromRow)]
+pub struct InputRow {
+    /// Identity.
+    pub id: String,
+    /// Kind.
+    pub kind: String,
+    /// State.
+    pub state: String,
+}
+
+/// An attempt: who ran it, with what, and how it ended.
+#[derive(Clone, Debug, Serialize, FromRow)]
+pub struct AttemptRow {
+    /// Its number.
+    pub attempt: u32,
+    /// State.
+    pub state: String,
+    /// Began, in milliseconds since 1970 UTC.
+    pub started: i64,
+    /// Ended.
+    pub ended: Option<i64>,
+    /// Units done ...
+    pub done_units: i64,
+    /// ... of so many.
+    pub total_units: i64,
+    /// Members of its array.
+    pub members: i64,
+    /// Host of its worker.
+    pub host: String,
+    /// Device of its worker.
+    pub device: String,
+    /// Model of that device.
+    pub model: String,
+    /// Program version of its worker.
+    pub program: String,
+    /// Failed: the class.
+    pub class: Option<String>,
+    /// What happened.
+    pub message: Option<String>,
+    /// What to do about it.
+    pub cure: Option<String>,
+}
+
+/// A file of a trial.
+#[derive(Clone, Debug, Serialize, FromRow)]
+pub struct ArtifactRow {
+    /// What it is.
+    pub name: String,
+    /// Path below the home folder.
+    pub path: String,
+    /// Size in bytes.
+    pub bytes: i64,
+    /// BLAKE3.
+    pub blake3: String,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, Serialize, FromRow)]
+pub struct EventRow {
+    /// When, in milliseconds since 1970 UTC.
+    pub at: i64,
+    /// What kind.
+    pub kind: String,
+    /// The attempt it is about.
+    pub attempt: Option<u32>,
+    /// For people.
+    pub detail: Option<String>,
+}
+
+impl Reader {
+    /// All there is to know of a trial.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchTrial`].
+    pub async fn trial(&self, id: TrialId) -> Result<TrialDetail, StoreError> {
+        let failed = |error| self.failed(error);
+        let found: Option<(i64, String, String, String)> =
+            sqlx::query_as("SELECT trial, kind, state, task FROM trials WHERE id = ?")
+                .bind(id.hex())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed)?;
+        let (row, kind, state, task) = found.ok_or_else(|| StoreError::NoSuchTrial(id.short()))?;
+        let task =
+            serde_json::from_str(&task).map_err(|error| StoreError::Content(format!("task of {id}: {error}")))?;
+        let why_waiting = sqlx::query_scalar("SELECT why FROM why_waiting WHERE trial_id = ?")
+            .bind(id.hex())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
+        let inputs = sqlx::query_as(
+            "SELECT i.id, i.kind, i.state FROM trial_inputs e JOIN trials i ON i.trial = e.input WHERE e.trial = ? ORDER BY i.trial",
+        )
+        .bind(row)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        let attempts = sqlx::query_as(
+            "SELECT a.attempt, a.state, a.started, a.ended, a.done_units, a.total_units, a.members, w.host, w.device, w.model,
+                    w.program, a.class, a.message, a.cure
+             FROM attempts a JOIN workers w USING (worker) WHERE a.trial = ? ORDER BY a.attempt",
+        )
+        .bind(row)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        let results: Vec<(String, f64)> =
+            sqlx::query_as("SELECT name, value FROM results WHERE trial = ? ORDER BY name")
+                .bind(row)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
+        let artifacts = sqlx::query_as("SELECT name, path, bytes, blake3 FROM artifacts WHERE trial = ? ORDER BY name")
+            .bind(row)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        let events =
+            sqlx::query_as("SELECT at, kind, attempt, detail FROM events WHERE trial = ? ORDER BY event DESC LIMIT ?")
+                .bind(row)
+                .bind(SHOWN_EVENTS)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
+        let places = self.places(row).await?;
+        let results = results.into_iter().collect();
+        Ok(TrialDetail { id, kind, state, why_waiting, task, places, inputs, attempts, results, artifacts, events })
+    }
+
+    async fn places(&self, row: i64) -> Result<Vec<PlaceRow>, StoreError> {
+        let rows: Vec<(String, i64, String, String)> = sqlx::query_as(
+            "SELECT s.name, s.revision, st.stage, st.parameters FROM sweep_trials st JOIN sweeps s USING (sweep)
+             WHERE st.trial = ? ORDER BY s.sweep",
+        )
+        .bind(row)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))?;
+        let places = rows.into_iter().map(|(sweep, revision, stage, parameters)| PlaceRow {
+            sweep,
+            revision,
+            stage,
+            parameters: serde_json::from_str(&parameters).unwrap_or(Value::Null),
+        });
+        Ok(places.collect())
+    }
+}

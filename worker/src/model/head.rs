@@ -80,7 +80,6 @@ impl HeadShape {
     ///
     /// # Errors
     /// When the bytes are no safetensors file, or hold other tensors than this shape's, or a value is not finite.
-    #[expect(clippy::wrong_self_convention, reason = "a shape makes parameters of that shape")]
     pub fn from_safetensors(self, bytes: &[u8]) -> Result<(Vec<f32>, RunningStats), WeightsError> {
         let file = weights::open(bytes)?;
         let layout = self.file_layout();

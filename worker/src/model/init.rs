@@ -40,7 +40,6 @@ fn uniform(values: &mut [f32], seed: u64, index: usize, bound: f64) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::model::AdaptorShape;
 
     #[test]

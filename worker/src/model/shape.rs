@@ -79,7 +79,6 @@ impl AdaptorShape {
     ///
     /// # Errors
     /// When the bytes are no safetensors file, or hold other tensors than this shape's, or a value is not finite.
-    #[expect(clippy::wrong_self_convention, reason = "a shape makes parameters of that shape")]
     pub fn from_safetensors(self, bytes: &[u8]) -> Result<Vec<f32>, WeightsError> {
         Dims::from(self).from_safetensors(bytes)
     }
@@ -114,7 +113,6 @@ impl Dims {
     ///
     /// # Errors
     /// When the bytes are no safetensors file, or hold other tensors than this shape's, or a value is not finite.
-    #[expect(clippy::wrong_self_convention, reason = "a shape makes parameters of that shape")]
     pub fn from_safetensors(self, bytes: &[u8]) -> Result<Vec<f32>, WeightsError> {
         let file = weights::open(bytes)?;
         weights::only(&file, &self.layout(), &[])?;
@@ -153,6 +151,7 @@ impl Places {
     pub fn new(dims: Dims) -> Self {
         let Dims { image_width, text_width, width, heads, hidden, layers } = dims;
         assert!(heads > 0 && width.is_multiple_of(heads), "{heads} heads do not divide a width of {width}");
+        assert!(layers > 0, "an adaptor needs a layer");
         let mut slots = Slots::default();
         let image_projection = slots.push("image_projection.weight", &[width, image_width]);
         let text_projection = slots.push("text_projection.weight", &[width, text_width]);

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! cargo bench -p permafrost-worker --bench adaptor_step -- [--threads N] [--rounds N] [--batch N]
-//!     [--torch PYTHON tests/bench/adaptor_step_torch.py]
+//!     [--torch PYTHON ../tests/bench/adaptor_step_torch.py]
 //! ```
-//! With `--torch`, PyTorch's steps of the same mathematics are measured in turn with ours, so that both see the same
+//! Paths start at `worker/`. With `--torch`, PyTorch's steps of the same mathematics are measured in turn with ours, so that both see the same
 //! machine; a ratio above 1 means that ours is faster. Medians over the rounds, after two rounds that do not count.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 

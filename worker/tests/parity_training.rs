@@ -1,6 +1,7 @@
 //! Forward, loss, gradients, running statistics and parameters after several optimiser steps against PyTorch.
 //!
 //! The references are made by `tests/fixtures/make_training.py`. Errors are relative to a tensor's largest magnitude.
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::{collections::BTreeMap, path::PathBuf};
 

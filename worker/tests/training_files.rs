@@ -1,4 +1,5 @@
 //! Weight files: what is written is read back, and what is not whole is refused by name.
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use permafrost_worker::model::{AdaptorShape, Dims, HeadShape, RunningStats, WeightsError};
 use proptest::prelude::*;

@@ -257,6 +257,35 @@ fn heads_train_as_in_pytorch() {
     }
 }
 
+/// `state_dict()` saved by PyTorch is read, and what is written back holds the same tensors.
+#[test]
+fn weights_saved_by_pytorch_are_read() {
+    let same = |ours: &[u8], theirs: &[u8]| {
+        let (ours, theirs) = (SafeTensors::deserialize(ours).unwrap(), SafeTensors::deserialize(theirs).unwrap());
+        assert_eq!(ours.len(), theirs.len());
+        for (name, view) in theirs.iter() {
+            assert_eq!(ours.tensor(name).unwrap(), view, "{name}");
+        }
+    };
+    let cases = cases();
+    let dims = dims(&cases["adaptor"]["dims"]);
+    let bytes = std::fs::read(fixture("adaptor_state.safetensors")).unwrap();
+    let p = dims.from_safetensors(&bytes).unwrap();
+    same(&dims.to_safetensors(&p), &bytes);
+    let last = gather(&tensors("adaptor.safetensors"), "2/final", &dims.layout());
+    close_slots(&p, &last, &dims.layout(), "saved by PyTorch,");
+    for case in cases["heads"].as_array().unwrap() {
+        let (width, hidden, classes) = (count(case, "width"), count(case, "hidden"), count(case, "classes"));
+        let shape = HeadShape { width, hidden, classes };
+        let bytes = std::fs::read(fixture(&format!("head{classes}_state.safetensors"))).unwrap();
+        let (p, stats) = shape.from_safetensors(&bytes).unwrap();
+        same(&shape.to_safetensors(&p, &stats), &bytes);
+        assert_eq!(stats.batches, count(case, "steps") as u64);
+        let last = gather(&tensors(&format!("head{classes}.safetensors")), "2/final", &shape.layout());
+        close_slots(&p, &last, &shape.layout(), "saved by PyTorch,");
+    }
+}
+
 #[test]
 fn schedules_are_pytorchs() {
     let cases = cases();

@@ -235,6 +235,32 @@ mod tests {
         }
     }
 
+    /// Each distribution is the documented function of the sequence, at every position.
+    #[test]
+    fn distributions_follow_from_the_sequence() {
+        let key = Key::new(8, Purpose::Projection, 1);
+        let mut bits = vec![0; 400];
+        key.bits(&mut bits);
+        let (mut uniform, mut normal) = (vec![0.0; 400], vec![0.0; 200]);
+        key.fill_uniform(&mut uniform, -0.5, 1.5);
+        key.fill_normal(&mut normal, 3.0);
+        for (i, &value) in uniform.iter().enumerate() {
+            assert_eq!(value, -0.5 + 2.0 * ((bits[i] >> 8) as f32 / 16_777_216.0), "{i}");
+        }
+        for (i, &value) in normal.iter().enumerate() {
+            let radius = (-2.0 * ((f64::from(bits[2 * i]) + 1.0) / 2_f64.powi(32)).ln()).sqrt();
+            let expected = 3.0 * radius * (f64::from(bits[2 * i + 1]) / 2_f64.powi(32) * std::f64::consts::TAU).cos();
+            assert!((f64::from(value) - expected).abs() < 1e-6, "{i}: {value}, not {expected}");
+        }
+    }
+
+    /// Recorded orders and seeds must stay what they are: results in databases depend on them.
+    #[test]
+    fn orders_and_seeds_stay_what_they_are() {
+        assert_eq!(Key::new(0, Purpose::Order, 0).permutation(8), [3, 6, 0, 2, 1, 7, 4, 5]);
+        assert_eq!(derive_seed(0, "fraction"), 1_944_799_078_992_159_681);
+    }
+
     #[test]
     fn sequences_of_different_keys_differ() {
         let key = Key::new(1, Purpose::Init, 2);

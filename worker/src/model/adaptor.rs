@@ -44,7 +44,7 @@ struct Inputs<'a> {
 }
 
 impl AdaptorStep {
-    /// Buffers for batches of at most `max_batch` pairs: about 116 kB a pair with the paper's sizes.
+    /// Buffers for batches of at most `max_batch` pairs: about 150 kB a pair with the paper's sizes.
     ///
     /// # Panics
     /// When the heads do not divide the width, or there is no layer.

@@ -135,11 +135,7 @@ impl Agent {
         }
     }
 
-    async fn report(
-        &self,
-        members: &Members,
-        reports: Vec<crate::protocol::MemberReport>,
-    ) -> Result<(), AgentError> {
+    async fn report(&self, members: &Members, reports: Vec<crate::protocol::MemberReport>) -> Result<(), AgentError> {
         let report = Report { worker: self.worker, members: reports };
         let reply = self.client.report(&report).await?;
         members.acknowledge(&report);

@@ -114,7 +114,13 @@ async fn run_once(command: &WorkerCommand, exits: &mpsc::Sender<Exit>) -> io::Re
     // Holds the end of one process at most: what it prints when tracing is not up yet, or when it panics.
     let stderr = File::create(logs.join(format!("worker-{}.stderr", command.device.replace(':', "-"))))?;
     let mut process = Command::new(&command.program);
-    process.arg("--home").arg(&command.home).arg("worker").arg("--device").arg(&command.device).arg("--exit-with-parent");
+    process
+        .arg("--home")
+        .arg(&command.home)
+        .arg("worker")
+        .arg("--device")
+        .arg(&command.device)
+        .arg("--exit-with-parent");
     if let Some(threads) = command.threads {
         process.arg("--threads").arg(threads.to_string());
     }
@@ -123,8 +129,13 @@ async fn run_once(command: &WorkerCommand, exits: &mpsc::Sender<Exit>) -> io::Re
     }
     // A group of its own: Ctrl-C in the user's terminal is for `launch`, which drains. The pipe on standard input tells the
     // worker that this process is gone, however it went.
-    let mut child =
-        process.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(stderr).process_group(0).kill_on_drop(true).spawn()?;
+    let mut child = process
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()?;
     let pid = child.id().unwrap_or_default();
     info!(pid, device = command.device, "started a worker");
     let stdin = child.stdin.take();

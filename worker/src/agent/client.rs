@@ -81,7 +81,9 @@ impl AgentError {
     /// What to do about it.
     pub fn cure(&self) -> Option<String> {
         match self {
-            Self::NoEndpoint { .. } => Some("start one with `permafrost launch FILE`, or name its home with --home".to_owned()),
+            Self::NoEndpoint { .. } => {
+                Some("start one with `permafrost launch FILE`, or name its home with --home".to_owned())
+            }
             Self::Refused { refusal, .. } => refusal.cure.clone(),
             _ => None,
         }
@@ -105,8 +107,11 @@ impl Endpoint {
     /// When there is none, or its files cannot be read.
     pub fn read(home: &Path) -> Result<Self, AgentError> {
         let read = |path: PathBuf| {
-            std::fs::read_to_string(&path)
-                .map_err(|source| AgentError::NoEndpoint { home: home.to_owned(), path, source })
+            std::fs::read_to_string(&path).map_err(|source| AgentError::NoEndpoint {
+                home: home.to_owned(),
+                path,
+                source,
+            })
         };
         let path = Self::path(home);
         let mut endpoint: Self =

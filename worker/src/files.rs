@@ -79,3 +79,10 @@ pub fn verified(home: &Path, artifact: &Artifact) -> Result<PathBuf> {
     }
     Ok(path)
 }
+
+/// The bytes of `values`, as they lie in memory: little endian, like safetensors.
+pub fn bytes_of(values: &[f32]) -> &[u8] {
+    const { assert!(cfg!(target_endian = "little"), "files are little endian") };
+    // SAFETY: an f32 has no padding, and every byte may be read as u8.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}

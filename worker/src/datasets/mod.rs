@@ -1,4 +1,7 @@
-//! Collections of images and reports, and where they come from.
+//! Collections of images and reports: where they come from ([`fetch`]), and what is made of them ([`prepare`]).
 
+mod dataset;
 pub mod fetch;
 pub mod prepare;
+
+pub use dataset::{Dataset, Image, Report, Split};

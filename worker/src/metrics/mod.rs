@@ -1,1 +1,5 @@
-//! Not written yet.
+//! Metrics of predictions, exact.
+
+mod classification;
+
+pub use classification::{MetricError, accuracy, auroc, sigmoid};

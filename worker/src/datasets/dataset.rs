@@ -1,0 +1,192 @@
+//! A prepared collection: pairs of image and report, split, with labels. Everything is keyed by id, never by position.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Result},
+    files,
+    protocol::Artifact,
+};
+
+/// Name of the artifact that holds a [`Dataset`].
+pub const FILE: &str = "dataset.json";
+
+/// Version of that file's layout.
+const FORMAT: u32 = 1;
+
+/// A prepared collection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dataset {
+    /// Version of the layout of `dataset.json`.
+    format: u32,
+    /// Names of the label columns, as sweep files write them, such as `normal` or `pleural-effusion`.
+    pub labels: Vec<String>,
+    /// The reports. Each is named by at least one image.
+    pub reports: Vec<Report>,
+    /// The images, in a fixed order.
+    pub images: Vec<Image>,
+}
+
+/// One report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Unique in the collection. Text embeddings are keyed by it.
+    pub id: String,
+    /// Its cleaned text; never empty. Different reports may have the same text.
+    pub text: String,
+}
+
+/// One image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// Unique in the collection. Image embeddings are keyed by it.
+    pub id: String,
+    /// Index of its report in [`Dataset::reports`].
+    pub report: usize,
+    /// Images of one report are always in the same split.
+    pub split: Split,
+    /// One value a column of [`Dataset::labels`]; none: unknown.
+    pub labels: Vec<Option<bool>>,
+    /// Visual words by descriptor, such as `CEDD` -> `f2p0k1352`; empty where the collection has none.
+    pub words: BTreeMap<String, String>,
+}
+
+/// Which part of the collection a sample belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Split {
+    /// Trained on.
+    Train,
+    /// Models are chosen on it.
+    Valid,
+    /// Looked at once, at the end.
+    Test,
+}
+
+impl Split {
+    /// All three, in order.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Valid, Self::Test];
+
+    /// The name used in metrics and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl Dataset {
+    /// A checked collection of these parts.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the parts do not fit together; see [`Dataset::load`].
+    pub fn new(labels: Vec<String>, reports: Vec<Report>, images: Vec<Image>) -> Result<Self> {
+        let dataset = Self { format: FORMAT, labels, reports, images };
+        dataset.check().map_err(Error::input)?;
+        Ok(dataset)
+    }
+
+    /// Reads the `dataset.json` among the `artifacts` of a [`crate::task::Prepare`] trial.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when the file is not the recorded one, [`Error::Input`] when there is none, it is of another
+    /// version, or its parts do not fit together: a doubled id, a report that does not exist or has no image,
+    /// another number of labels than columns, one report in two splits.
+    pub fn load(home: &Path, artifacts: &[Artifact]) -> Result<Self> {
+        let artifact = artifacts.iter().find(|artifact| artifact.name == FILE).ok_or_else(|| Error::Input {
+            what: format!("the prepared collection has no `{FILE}`"),
+            cure: Some("`permafrost retry` the prepare trial".to_owned()),
+        })?;
+        let path = files::verified(home, artifact)?;
+        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        let read = || -> Result<Self, String> {
+            #[derive(Deserialize)]
+            struct Version {
+                format: u32,
+            }
+            let Version { format } = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+            if format != FORMAT {
+                return Err(format!("format {format}, this program reads {FORMAT}"));
+            }
+            let dataset: Self = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+            dataset.check()?;
+            Ok(dataset)
+        };
+        read().map_err(|what| Error::Input {
+            what: format!("{}: {what}", path.display()),
+            cure: Some("`permafrost retry` the prepare trial".to_owned()),
+        })
+    }
+
+    /// Writes `dataset.json` into `folder` below `home`, crash safe.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&self, home: &Path, folder: &Path) -> Result<Artifact> {
+        let path = folder.join(FILE);
+        files::write_atomic(&path, |out| serde_json::to_writer(out, self).map_err(std::io::Error::from))?;
+        files::describe(home, &path)
+    }
+
+    /// Column of the label `name`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] that lists the labels there are.
+    pub fn label(&self, name: &str) -> Result<usize> {
+        self.labels.iter().position(|label| label == name).ok_or_else(|| Error::Input {
+            what: format!("the collection has no label `{name}`"),
+            cure: Some(format!("use one of: {}", self.labels.join(", "))),
+        })
+    }
+
+    /// Checks that the parts fit together.
+    fn check(&self) -> Result<(), String> {
+        unique("label", self.labels.iter())?;
+        unique("report", self.reports.iter().map(|report| &report.id))?;
+        unique("image", self.images.iter().map(|image| &image.id))?;
+        if let Some(report) = self.reports.iter().find(|report| report.text.is_empty()) {
+            return Err(format!("report `{}` has no text", report.id));
+        }
+        let mut splits = vec![None; self.reports.len()];
+        for image in &self.images {
+            let split = splits.get_mut(image.report).ok_or_else(|| {
+                format!("image `{}` names report {}, there are {}", image.id, image.report, self.reports.len())
+            })?;
+            if *split.get_or_insert(image.split) != image.split {
+                return Err(format!("report `{}` is in two splits", self.reports[image.report].id));
+            }
+            if image.labels.len() != self.labels.len() {
+                let (found, columns) = (image.labels.len(), self.labels.len());
+                return Err(format!("image `{}` has {found} labels, there are {columns} columns", image.id));
+            }
+        }
+        match splits.iter().position(Option::is_none) {
+            Some(report) => Err(format!("report `{}` has no image", self.reports[report].id)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Checks that no id is empty or there twice.
+fn unique<'a>(what: &str, ids: impl Iterator<Item = &'a String>) -> Result<(), String> {
+    let mut seen = HashSet::new();
+    for id in ids {
+        if id.is_empty() {
+            return Err(format!("an empty {what} id"));
+        }
+        if !seen.insert(id) {
+            return Err(format!("{what} `{id}` is there twice"));
+        }
+    }
+    Ok(())
+}

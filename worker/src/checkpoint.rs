@@ -43,7 +43,9 @@ impl State {
     pub fn take(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
         match self.vectors.remove(name) {
             Some(vector) if vector.len() == len => Ok(vector),
-            Some(vector) => Err(Error::input(format!("`{name}` of the checkpoint has {} values, not {len}", vector.len()))),
+            Some(vector) => {
+                Err(Error::input(format!("`{name}` of the checkpoint has {} values, not {len}", vector.len())))
+            }
             None => Err(Error::input(format!("the checkpoint has no vector `{name}`"))),
         }
     }
@@ -97,8 +99,7 @@ pub fn load(job: &Job, member: usize, reporter: &dyn Reporter) -> Option<State> 
 fn read(job: &Job, lease: &Lease, checkpoint: &Checkpoint) -> Result<State> {
     let path = files::verified(&job.home, &checkpoint.file)?;
     let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-    parse(&bytes, &lease.trial.hex(), checkpoint.step)
-        .map_err(|what| Error::Damaged { path: path.clone(), what })
+    parse(&bytes, &lease.trial.hex(), checkpoint.step).map_err(|what| Error::Damaged { path: path.clone(), what })
 }
 
 fn parse(bytes: &[u8], trial: &str, step: u64) -> Result<State, String> {

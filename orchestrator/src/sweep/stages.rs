@@ -23,11 +23,24 @@ pub(super) fn read(node: &Node, file: &SweepFile, check: &mut Check) -> Vec<Stag
     let Some(order) = order(entries, check) else { return Vec::new() };
     let mut stages: Vec<Stage> = Vec::new();
     for at in order {
-        if let Some(stage) = stage(&entries[at], &stages, file, check) {
+        // A `from` that names a stage with problems of its own is no second problem.
+        let broken = from_name(&entries[at]).is_some_and(|name| {
+            !stages.iter().any(|stage| stage.name == name) && entries.iter().any(|entry| entry.key == name)
+        });
+        if let Some(stage) = stage(&entries[at], &stages, broken, file, check) {
             stages.push(stage);
         }
     }
     stages
+}
+
+/// The text under `from`, whatever it names.
+fn from_name(entry: &Entry) -> Option<&str> {
+    let Value::Map(keys) = &entry.node.value else { return None };
+    match &keys.iter().find(|key| key.key == "from")?.node.value {
+        Value::Text(name) => Some(name),
+        _ => None,
+    }
 }
 
 /// Places of `entries`, each after the one it names in `from`.
@@ -59,7 +72,7 @@ fn order(entries: &[Entry], check: &mut Check) -> Option<Vec<usize>> {
     Some(order)
 }
 
-fn stage(entry: &Entry, before: &[Stage], file: &SweepFile, check: &mut Check) -> Option<Stage> {
+fn stage(entry: &Entry, before: &[Stage], broken_from: bool, file: &SweepFile, check: &mut Check) -> Option<Stage> {
     let what = format!("stage `{}`", entry.key);
     if keys::IMPLIED.contains(&entry.key.as_str()) {
         let help = Some("give the stage another name".to_owned());
@@ -70,13 +83,13 @@ fn stage(entry: &Entry, before: &[Stage], file: &SweepFile, check: &mut Check) -
     not_in_this_version(&map, check);
     let kind = kind(entry, &map, check)?;
     let from = match map.get("from") {
-        None => None,
-        Some(node) => Some(from(node, kind, before, check)?),
+        Some(node) if !broken_from => Some(from(node, kind, before, check)?),
+        _ => None,
     };
     let dataset = if kind == Kind::Noop { None } else { Some(dataset(entry, &map, file, check)?) };
     let method = method(&map, &what, check)?;
     let (metric, maximize) = metric(&map, kind, check)?;
-    let inherits = kind == Kind::Classify && from.is_some();
+    let inherits = kind == Kind::Classify && map.get("from").is_some();
     let labels = dataset.map_or(&[][..], |at| match &file.datasets[at].1 {
         Dataset::OpenI { .. } => registry::OPEN_I_LABELS,
         Dataset::Folder { reader, .. } if reader == "rsna" => registry::RSNA_LABELS,

@@ -1,0 +1,113 @@
+//! The sweeps that come with the program, and what becomes of them.
+
+use std::{collections::HashSet, path::Path};
+
+use permafrost::sweep::{self, Plan};
+use permafrost_worker::task::{Kind, Task};
+
+fn load(name: &str) -> Plan {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sweeps").join(name);
+    sweep::load(&path).unwrap_or_else(|errors| panic!("{:?}", miette::Report::new(errors)))
+}
+
+fn counts(plan: &Plan) -> Vec<(&str, usize)> {
+    plan.stages.iter().map(|stage| (stage.name.as_str(), stage.trials)).collect()
+}
+
+fn check_order(plan: &Plan) {
+    let mut seen = HashSet::new();
+    for trial in &plan.trials {
+        assert_eq!(trial.id, trial.task.id().unwrap());
+        for input in trial.task.inputs() {
+            assert!(seen.contains(&input), "{:?} comes before its input", trial.id);
+        }
+        seen.insert(trial.id);
+    }
+}
+
+#[test]
+fn the_quickstart_is_six_pairs_with_27_heads_each() {
+    let plan = load("quickstart.yaml");
+    assert_eq!(counts(&plan), [("fetch", 2), ("prepare", 1), ("embed", 5), ("pretrain", 6), ("classify", 162)]);
+    check_order(&plan);
+    assert!(plan.missing.is_empty());
+    let head = plan.trials.last().unwrap();
+    let Task::Classify(task) = &head.task else { panic!() };
+    assert_eq!(task.fraction, 1.0);
+    let names = ["vision", "text", "label", "fraction", "seed", "pretrain.learning_rate"];
+    for name in names {
+        assert!(head.parameters.get(name).is_some(), "{name} is not among {}", head.parameters);
+    }
+    assert!(plan.report[0].note.as_ref().unwrap().contains("not pixels"));
+}
+
+#[test]
+fn table_1_is_the_papers_grid() {
+    let plan = load("table1.yaml");
+    assert_eq!(counts(&plan), [("prepare", 2), ("embed", 11), ("pretrain", 15), ("rsna", 225)]);
+    check_order(&plan);
+    let Some(Task::Pretrain(task)) =
+        plan.trials.iter().map(|trial| &trial.task).find(|task| task.kind() == Kind::Pretrain)
+    else {
+        panic!()
+    };
+    let numbers = (task.epochs, task.batch_size, task.learning_rate, task.weight_decay, task.warmup, task.dropout);
+    assert_eq!(numbers, (50, 1024, 2e-5, 0.01, 0.02, 0.1));
+    for what in ["MIMIC-CXR", "RSNA", "bert", "dinov2-b", "resnet-ae"] {
+        assert!(plan.missing.iter().any(|missing| missing.what.contains(what)), "{what}");
+    }
+    assert!(plan.missing.iter().all(|missing| !missing.cure.is_empty()));
+}
+
+#[test]
+fn random_search_is_planned_the_same_every_time() {
+    let (one, two) = (load("random-search.yaml"), load("random-search.yaml"));
+    assert_eq!(one.digest, two.digest);
+    assert_eq!(counts(&one).last(), Some(&("pretrain", 8)));
+    check_order(&one);
+}
+
+#[test]
+fn equal_work_has_equal_identity_across_sweeps() {
+    let (quickstart, random) = (load("quickstart.yaml"), load("random-search.yaml"));
+    let ids = |plan: &Plan, kind: Kind| -> HashSet<_> {
+        plan.trials.iter().filter(|trial| trial.task.kind() == kind).map(|trial| trial.id).collect()
+    };
+    for kind in [Kind::Fetch, Kind::Prepare, Kind::Embed] {
+        assert!(ids(&random, kind).is_subset(&ids(&quickstart, kind)), "{kind:?}");
+    }
+}
+
+#[test]
+fn the_meaning_of_a_file_decides_not_its_form() {
+    let plan = |text: &str| sweep::parse(Path::new("x.yaml"), text).unwrap();
+    let one = plan("name: x\nstages: {noop: {parameters: {index: {values: [1, 2]}, steps: {value: 1}}}}");
+    let two = plan("# other form\nstages:\n  noop:\n    parameters:\n      index:\n        values: [1, 2]\nname: x\n");
+    assert_eq!(
+        one.trials.iter().map(|t| t.id).collect::<Vec<_>>(),
+        two.trials.iter().map(|t| t.id).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn the_largest_sweep_is_planned() {
+    let values = |n: usize| format!("{:?}", (0..n).collect::<Vec<_>>());
+    let text = format!(
+        "name: x\nstages: {{noop: {{parameters: {{index: {{values: {}}}, steps: {{values: {}}}}}}}}}",
+        values(1000),
+        values(100)
+    );
+    let plan = sweep::parse(Path::new("x.yaml"), &text).unwrap();
+    assert_eq!(plan.trials.len() as u64, sweep::MAX_TRIALS);
+}
+
+#[test]
+fn the_schema_in_the_repository_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sweeps/schema.json");
+    let current = format!("{:#}\n", sweep::schema());
+    if std::env::var_os("PERMAFROST_UPDATE").is_some() {
+        std::fs::write(&path, &current).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == current, "run this test with PERMAFROST_UPDATE=1, or `permafrost schema > sweeps/schema.json`");
+}

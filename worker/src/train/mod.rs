@@ -2,4 +2,6 @@
 
 pub mod classify;
 pub mod noop;
+pub mod optimizer;
 pub mod pretrain;
+pub mod schedule;

@@ -2,6 +2,11 @@
 
 mod dataset;
 pub mod fetch;
+mod openi;
+mod openi_xml;
+mod pip;
 pub mod prepare;
+mod text;
+pub mod wheel;
 
 pub use dataset::{Dataset, Image, Report, Split};

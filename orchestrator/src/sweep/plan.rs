@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use permafrost_worker::{
+    datasets::OPEN_I_PUBLISHED,
     id::TrialId,
     model::AdaptorShape,
     task::{Attention, Classify, Embed, Encoder, Fetch, Kind, Noop, NoopEnd, Prepare, Pretrain, Reader, Task},
@@ -259,7 +260,7 @@ impl Planner<'_> {
             }
             Vision::Folder { model, weights, width } => (self.folder(model, weights), width),
         };
-        let bytes = (width * 4 * registry::OPEN_I_COUNTS.1) as u64;
+        let bytes = (width * 4 * OPEN_I_PUBLISHED.images) as u64;
         let task = Task::Embed(Embed { dataset, encoder });
         Ok((self.implied("embed", task, json!({"vision": name}), bytes)?, width))
     }
@@ -272,7 +273,7 @@ impl Planner<'_> {
             }
             Text::Folder { model, weights, width } => (self.folder(model, weights), width),
         };
-        let bytes = (width * 4 * registry::OPEN_I_COUNTS.0) as u64;
+        let bytes = (width * 4 * OPEN_I_PUBLISHED.reports) as u64;
         let task = Task::Embed(Embed { dataset, encoder });
         Ok((self.implied("embed", task, json!({"text": name}), bytes)?, width))
     }

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use miette::SourceSpan;
-use permafrost_worker::task::{Fetch, Kind, Pooling};
+use permafrost_worker::{
+    datasets::{Counts, OPEN_I_PUBLISHED},
+    task::{Fetch, Kind, Pooling},
+};
 
 use super::{
     check::{Check, Map, suggestion},
@@ -121,7 +124,7 @@ fn dataset(node: &Node, name: &str, check: &mut Check) -> Option<Dataset> {
     let count = |key: &str, default: usize, check: &mut Check| {
         map.get(key).and_then(|node| check.count(node, &format!("`{key}`"), 1)).map_or(default, |n| n as usize)
     };
-    let (reports, images) = registry::OPEN_I_COUNTS;
+    let Counts { reports, images } = OPEN_I_PUBLISHED;
     Some(Dataset::OpenI {
         reports: count("reports", reports, check),
         images: count("images", images, check),

@@ -17,8 +17,6 @@ pub(super) const READERS: &[&str] = &["open-i", "mimic-cxr", "rsna"];
 pub(super) const OPEN_I_LABELS: &[&str] = &["normal", "cardiomegaly", "pleural-effusion", "opacity", "atelectasis"];
 /// The one label of the RSNA challenge.
 pub(super) const RSNA_LABELS: &[&str] = &["pneumonia"];
-/// Reports and images of the Open-i collection.
-pub(super) const OPEN_I_COUNTS: (usize, usize) = (3_955, 7_470);
 /// Shares of training and validation reports.
 pub(super) const SHARES: (f64, f64) = (0.7, 0.1);
 /// Tokens a report is cut to (the authors' code).

@@ -10,3 +10,4 @@ mod text;
 pub mod wheel;
 
 pub use dataset::{Dataset, Image, Report, Split};
+pub use openi::{Counts, PUBLISHED as OPEN_I_PUBLISHED};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Dataset, Split,
-    openi::{self, Collection},
+    openi::{self, Collection, Counts},
     wheel::Wheel,
 };
 use crate::{
@@ -41,32 +41,40 @@ fn prepare(job: &Job, member: usize, lease: &Lease, task: &Prepare, reporter: &d
             task.train_share, task.valid_share
         )));
     }
-    let Reader::OpenI { wheel } = &task.reader;
+    let (wheel, published) = match &task.reader {
+        Reader::OpenI { wheel, reports, images } => (wheel, Counts { reports: *reports, images: *images }),
+        Reader::MimicCxr { .. } | Reader::Rsna { .. } => {
+            return Err(Error::Resources {
+                what: "this version cannot read that collection yet".to_owned(),
+                cure: Some("`permafrost plan` shows what it would run".to_owned()),
+            });
+        }
+    };
     let artifacts = lease.inputs.get(wheel).map_or(&[][..], Vec::as_slice);
     let mut archive = Wheel::open(&job.home, artifacts)?;
-    let total = openi::PUBLISHED.reports;
+    let total = published.reports;
     let stop = |done: usize| {
         reporter.progress(member, done as u64, total as u64);
         reporter.stop(member).is_some()
     };
-    let Some(mut collection) = openi::read(&mut archive, openi::PUBLISHED, &stop)? else {
+    let Some(mut collection) = openi::read(&mut archive, published, &stop)? else {
         return Ok(reporter.stop(member).map_or(Outcome::Preempted { checkpoint: None }, stopped));
     };
     openi::split(&mut collection, task.split_seed, task.train_share, task.valid_share);
     let summary = summary(&collection);
-    reporter.log(member, &describe(&collection));
+    reporter.log(member, &describe(&collection, published));
     let dataset = Dataset::new(collection.labels, collection.reports, collection.images)?;
     let artifact = dataset.save(&job.home, &job.folder(member))?;
     reporter.progress(member, total as u64, total as u64);
     Ok(Outcome::Done { summary, artifacts: vec![artifact] })
 }
 
-fn describe(collection: &Collection) -> String {
+fn describe(collection: &Collection, published: Counts) -> String {
     format!(
         "{} reports that name {} images, the published sizes; dropped {} reports without an image and {} with fewer than \
          three words (and their {} images); left {} reports and {} images",
-        openi::PUBLISHED.reports,
-        openi::PUBLISHED.images,
+        published.reports,
+        published.images,
         collection.reports_without_image,
         collection.reports_too_short,
         collection.images_dropped,

@@ -162,7 +162,7 @@ fn values(bytes: &[u8], count: usize, width: usize) -> Result<Range<usize>, Stri
     }
     let data = tensor.data();
     let start = data.as_ptr() as usize - bytes.as_ptr() as usize;
-    if data.as_ptr() as usize % align_of::<f32>() != 0 {
+    if !(data.as_ptr() as usize).is_multiple_of(align_of::<f32>()) {
         return Err("its values are not aligned".to_owned());
     }
     Ok(start..start + data.len())

@@ -1,0 +1,228 @@
+//! Tables for papers: booktabs, and longtable for what does not fit on a page.
+
+use super::{
+    grid::Grid,
+    list::List,
+    markdown::EMPTY,
+    sheet::{self, Shown},
+    table::{Body, Table},
+};
+
+/// Lines that fit on a page.
+const PAGE: usize = 45;
+
+/// Letters that fit beside each other in normal size.
+const WIDE: usize = 80;
+
+pub(super) fn document(tables: &[Table]) -> String {
+    let tabulars: Vec<Tabular> = tables.iter().map(Tabular::new).collect();
+    let mut packages = vec!["booktabs"];
+    if tabulars.iter().any(|tabular| tabular.long()) {
+        packages.push("longtable");
+    }
+    if tabulars.iter().any(|tabular| tabular.wide() && !tabular.long()) {
+        packages.push("graphicx");
+    }
+    let preamble = format!("% Preamble: \\usepackage{{{}}}\n\n", packages.join(","));
+    preamble + &tabulars.iter().map(Tabular::write).collect::<Vec<_>>().join("\n")
+}
+
+/// A table in LaTeX's words.
+struct Tabular {
+    caption: String,
+    /// Letters of `tabular`'s argument.
+    align: String,
+    /// Lines of the header.
+    header: Vec<String>,
+    /// Lines of the body.
+    body: Vec<String>,
+    notes: Vec<String>,
+    /// Letters of the longest line.
+    letters: usize,
+}
+
+impl Tabular {
+    fn new(table: &Table) -> Self {
+        let mut tabular = match &table.body {
+            Body::Grid(grid) => Self::grid(grid, &table.title, table.note.is_some()),
+            Body::List(list) => Self::list(list, &table.title),
+        };
+        if let Some(note) = &table.note {
+            tabular.notes.insert(0, escape(note));
+        }
+        tabular
+    }
+
+    fn grid(grid: &Grid, title: &str, note: bool) -> Self {
+        let stub = grid.rows.names.len();
+        let columns = grid.columns.keys.len();
+        let shown = sheet::shown(grid);
+        let mut body = Vec::new();
+        for (at, cells) in shown.iter().enumerate() {
+            if at > 0 && stub > 1 && grid.rows.begins_group(at) {
+                body.push("\\addlinespace".to_owned());
+            }
+            let repeated = grid.rows.repeated(at).min(stub.saturating_sub(1));
+            let labels = grid.rows.labels[at].iter().enumerate();
+            let labels = labels.map(|(level, label)| if level < repeated { String::new() } else { escape(label) });
+            body.push(line(labels.chain(cells.iter().map(measured))));
+            if grid.refers() {
+                let published = cells.iter().map(published);
+                body.push(line((0..stub).map(|_| String::new()).chain(published)));
+            }
+        }
+        if columns == 0 {
+            body.push(EMPTY.to_owned() + " \\\\");
+        }
+        let widths = (0..columns)
+            .map(|column| shown.iter().map(|row| row[column].text().chars().count()).max().unwrap_or_default() + 2);
+        let labels = grid.rows.labels.iter().map(|labels| labels.iter().map(|label| label.len() + 2).sum::<usize>());
+        Self {
+            caption: format!("{} (\\texttt{{{}}})", escape(title), escape(&grid.subtitle())),
+            align: "l".repeat(stub.max(usize::from(columns == 0))) + &"r".repeat(columns),
+            header: header(grid),
+            body,
+            notes: grid.legend(note, "Second lines").iter().map(|text| escape(text)).collect(),
+            letters: widths.sum::<usize>() + labels.max().unwrap_or_default(),
+        }
+    }
+
+    fn list(list: &List, title: &str) -> Self {
+        let texts = sheet::texts(list);
+        let widths = (0..list.columns.len()).map(|column| {
+            let longest = texts.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+            longest.max(list.columns[column].name.len()) + 2
+        });
+        Self {
+            caption: escape(title),
+            align: (0..list.columns.len()).map(|column| if list.is_number(column) { 'r' } else { 'l' }).collect(),
+            header: vec![line(list.columns.iter().map(|column| escape(&column.name)))],
+            body: texts.iter().map(|row| line(row.iter().map(|text| escape(text)))).collect(),
+            notes: Vec::new(),
+            letters: widths.sum(),
+        }
+    }
+
+    fn long(&self) -> bool {
+        self.body.len() > PAGE
+    }
+
+    fn wide(&self) -> bool {
+        self.letters > WIDE
+    }
+
+    fn write(&self) -> String {
+        if self.align.is_empty() {
+            return "% no rows\n".to_owned();
+        }
+        if self.long() { self.write_long() } else { self.write_float() }
+    }
+
+    fn write_float(&self) -> String {
+        let mut out = "\\begin{table}[htbp]\n  \\centering\n".to_owned();
+        if !self.caption.is_empty() {
+            out += &format!("  \\caption{{{}}}\n", self.caption);
+        }
+        let (before, after) = if self.wide() { ("  \\resizebox{\\textwidth}{!}{%\n", "}") } else { ("", "") };
+        out += &format!("{before}  \\begin{{tabular}}{{{}}}\n    \\toprule\n", self.align);
+        out += &indented(&self.header);
+        out += "    \\midrule\n";
+        out += &indented(&self.body);
+        out += &format!("    \\bottomrule\n  \\end{{tabular}}{after}\n");
+        if !self.notes.is_empty() {
+            out += "\n  \\smallskip\n";
+            out += &format!("  \\parbox{{\\textwidth}}{{\\footnotesize {}}}\n", self.notes.join("\\\\\n    "));
+        }
+        out + "\\end{table}\n"
+    }
+
+    /// Over several pages, with the header on each.
+    fn write_long(&self) -> String {
+        let size = if self.wide() { "\\scriptsize\\setlength{\\tabcolsep}{3pt}" } else { "\\small" };
+        let mut out = format!("{{{size}\n\\begin{{longtable}}{{{}}}\n", self.align);
+        if !self.caption.is_empty() {
+            out += &format!("    \\caption{{{}}}\\\\\n", self.caption);
+        }
+        let header = format!("    \\toprule\n{}    \\midrule\n", indented(&self.header));
+        out += &format!("{header}    \\endfirsthead\n{header}    \\endhead\n    \\bottomrule\n    \\endfoot\n");
+        out += &indented(&self.body);
+        out += "\\end{longtable}}\n";
+        if !self.notes.is_empty() {
+            out += &format!("{{\\footnotesize\\noindent {}\\par}}\n", self.notes.join("\\\\\n"));
+        }
+        out
+    }
+}
+
+/// A line for each level of the columns: outer values span their group.
+fn header(grid: &Grid) -> Vec<String> {
+    let stub = grid.rows.names.len();
+    let headings: Vec<Vec<String>> = (0..grid.columns.keys.len()).map(|column| grid.heading(column)).collect();
+    let levels = headings.first().map_or(0, Vec::len);
+    let mut lines = Vec::new();
+    for level in 0..levels.saturating_sub(1) {
+        let mut cells: Vec<String> = vec![String::new(); stub];
+        let mut rules = String::new();
+        let mut start = 0;
+        while start < headings.len() {
+            let same = |column: &usize| headings[*column][..=level] == headings[start][..=level];
+            let end = (start..headings.len()).take_while(same).count() + start;
+            cells.push(format!("\\multicolumn{{{}}}{{c}}{{{}}}", end - start, escape(&headings[start][level])));
+            rules += &format!("\\cmidrule(lr){{{}-{}}}", stub + start + 1, stub + end);
+            start = end;
+        }
+        lines.push(line(cells.into_iter()));
+        lines.push(rules);
+    }
+    let inner = headings.iter().map(|heading| heading.last().map(|text| escape(text)).unwrap_or_default());
+    lines.push(line(grid.rows.names.iter().map(|name| escape(name)).chain(inner)));
+    lines
+}
+
+fn measured(shown: &Shown) -> String {
+    let text = escape(&shown.text());
+    if shown.best { format!("\\textbf{{{text}}}") } else { text }
+}
+
+fn published(shown: &Shown) -> String {
+    let parts = [shown.reference.as_ref(), shown.difference.as_ref()];
+    let parts: Vec<String> = parts.into_iter().flatten().map(|part| part.replace('-', "$-$")).collect();
+    if parts.is_empty() { String::new() } else { format!("{{\\footnotesize {}}}", parts.join(" ")) }
+}
+
+fn line(cells: impl Iterator<Item = String>) -> String {
+    cells.collect::<Vec<_>>().join(" & ") + " \\\\"
+}
+
+fn indented(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("    {line}\n")).collect()
+}
+
+/// Text that shows as it is.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => out.extend(['\\', letter]),
+            '~' => out.push_str("\\textasciitilde{}"),
+            '^' => out.push_str("\\textasciicircum{}"),
+            '\\' => out.push_str("\\textbackslash{}"),
+            '<' => out.push_str("\\textless{}"),
+            '>' => out.push_str("\\textgreater{}"),
+            '|' => out.push_str("\\textbar{}"),
+            '"' => out.push_str("\\textquotedbl{}"),
+            // At the start of a line LaTeX takes a bracket for an option of the line before.
+            '[' => out.push_str("{[}"),
+            '*' => out.push_str("{*}"),
+            '±' => out.push_str("$\\pm$"),
+            '×' => out.push_str("$\\times$"),
+            '≤' => out.push_str("$\\leq$"),
+            '≥' => out.push_str("$\\geq$"),
+            '−' => out.push_str("$-$"),
+            '–' => out.push_str("--"),
+            other if other.is_control() => out.push(' '),
+            other => out.push(other),
+        }
+    }
+    out
+}

@@ -1,0 +1,347 @@
+//! Tables for the terminal. What is wider than it comes in parts, one below the other; nothing is cut off.
+
+use std::ops::Range;
+
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, LineStyle, TableStyle};
+
+use super::{
+    grid::Grid,
+    list::List,
+    markdown::EMPTY,
+    render::Style,
+    sheet::{self, Shown},
+    table::{Body, Table},
+};
+
+/// Spaces between columns.
+const GAP: usize = 2;
+
+/// Texts that are longer may be wrapped to this.
+const WRAPPED: usize = 24;
+
+/// Narrower than this is treated as this.
+const NARROWEST: usize = 20;
+
+pub(super) fn table(table: &Table, style: Style) -> String {
+    let mut out = String::new();
+    if !table.title.is_empty() {
+        out += &emphasis(&clean(&table.title), "1", style);
+        out.push('\n');
+    }
+    let mut notes: Vec<String> = table.note.iter().map(|note| clean(note)).collect();
+    match &table.body {
+        Body::Grid(grid) => {
+            out += &emphasis(&clean(&grid.subtitle()), "2", style);
+            out.push('\n');
+            out += &if table.is_empty() { format!("{EMPTY}\n") } else { of_grid(grid).draw(style) };
+            notes.extend(grid.legend(table.note.is_some(), "Second lines").iter().map(|line| clean(line)));
+        }
+        Body::List(list) if list.columns.is_empty() => out += "no rows\n",
+        Body::List(list) => {
+            out += &of_list(list).draw(style);
+            if list.rows.is_empty() {
+                out += "no rows\n";
+            }
+        }
+    }
+    for note in notes {
+        out += &wrapped(&note, style.width);
+    }
+    out
+}
+
+/// One text of a sheet.
+#[derive(Clone, Default)]
+struct Text {
+    text: String,
+    bold: bool,
+    dim: bool,
+    color: Option<Color>,
+}
+
+impl Text {
+    fn plain(text: String) -> Self {
+        Self { text, ..Self::default() }
+    }
+}
+
+/// A column of a sheet.
+struct Column {
+    /// Heading, outermost value first.
+    heading: Vec<String>,
+    right: bool,
+    /// Its texts may be wrapped.
+    wraps: bool,
+}
+
+/// What is drawn.
+struct Sheet {
+    columns: Vec<Column>,
+    /// So many columns stand on the left of every part.
+    stub: usize,
+    rows: Vec<Vec<Text>>,
+}
+
+fn of_grid(grid: &Grid) -> Sheet {
+    let shown = sheet::shown(grid);
+    let stub = grid.rows.names.len();
+    let mut columns: Vec<Column> =
+        grid.rows.names.iter().map(|name| Column { heading: vec![clean(name)], right: false, wraps: false }).collect();
+    let values = (0..grid.columns.keys.len()).map(|column| Column {
+        heading: grid.heading(column).iter().map(|text| clean(text)).collect(),
+        right: true,
+        wraps: false,
+    });
+    columns.extend(values);
+    let layouts: Vec<Layout> =
+        (0..grid.columns.keys.len()).map(|column| Layout::new(shown.iter().map(|row| &row[column]))).collect();
+    let mut rows = Vec::new();
+    for (at, cells) in shown.iter().enumerate() {
+        if at > 0 && stub > 1 && grid.rows.begins_group(at) {
+            rows.push(vec![Text::default(); columns.len()]);
+        }
+        let repeated = grid.rows.repeated(at).min(stub.saturating_sub(1));
+        let label = |(level, text): (usize, &String)| if level < repeated { String::new() } else { clean(text) };
+        let labels = grid.rows.labels[at].iter().enumerate().map(label).map(Text::plain);
+        rows.push(labels.chain(cells.iter().zip(&layouts).map(|(cell, layout)| layout.measured(cell))).collect());
+        if grid.refers() {
+            let empty = std::iter::repeat_n(Text::default(), stub);
+            rows.push(empty.chain(cells.iter().zip(&layouts).map(|(cell, layout)| layout.published(cell))).collect());
+        }
+    }
+    Sheet { columns, stub, rows }
+}
+
+/// Widths of the parts of a column's cells, so that points stand below points.
+#[derive(Default)]
+struct Layout {
+    value: usize,
+    interval: usize,
+    partial: usize,
+}
+
+impl Layout {
+    fn new<'a>(cells: impl Iterator<Item = &'a Shown>) -> Self {
+        let width = |text: &Option<String>| text.as_ref().map_or(0, |text| text.chars().count());
+        cells.fold(Self::default(), |layout, cell| {
+            let value = if cell.word { 0 } else { cell.value.chars().count() };
+            Self {
+                value: layout.value.max(value).max(width(&cell.reference)),
+                interval: layout.interval.max(width(&cell.interval)).max(width(&cell.difference)),
+                partial: layout.partial.max(width(&cell.partial)),
+            }
+        })
+    }
+
+    fn place(&self, value: &str, interval: Option<&String>, partial: Option<&String>) -> String {
+        let mut out = format!("{value:>width$}", width = self.value);
+        for (text, width) in [(interval, self.interval), (partial, self.partial)] {
+            if width > 0 {
+                out += &format!(" {:>width$}", text.map_or("", String::as_str));
+            }
+        }
+        out
+    }
+
+    fn measured(&self, cell: &Shown) -> Text {
+        if !cell.word {
+            let text = self.place(&cell.value, cell.interval.as_ref(), cell.partial.as_ref());
+            return Text { text, bold: cell.best, ..Text::default() };
+        }
+        let color = match cell.value.as_str() {
+            "failed" | "no value" => Some(Color::Red),
+            "diverged" => Some(Color::Yellow),
+            "running" => Some(Color::Cyan),
+            _ => None,
+        };
+        // A word ends where the numbers do.
+        let numbers = self.value + if self.interval > 0 { self.interval + 1 } else { 0 };
+        let after = if self.partial > 0 { self.partial + 1 } else { 0 };
+        let text = format!("{:>numbers$}{:after$}", cell.value, "");
+        Text { text, dim: color.is_none(), color, bold: false }
+    }
+
+    fn published(&self, cell: &Shown) -> Text {
+        let Some(reference) = &cell.reference else { return Text::default() };
+        Text { text: self.place(reference, cell.difference.as_ref(), None), dim: true, ..Text::default() }
+    }
+}
+
+fn of_list(list: &List) -> Sheet {
+    let column = |(at, column): (usize, &super::list::Column)| {
+        let right = list.is_number(at);
+        Column { heading: vec![clean(&column.name)], right, wraps: !right }
+    };
+    let columns: Vec<Column> = list.columns.iter().enumerate().map(column).collect();
+    let texts = sheet::texts(list);
+    let rows: Vec<Vec<Text>> =
+        texts.iter().map(|row| row.iter().map(|text| Text::plain(clean(text))).collect()).collect();
+    // Where the first column names the rows, it stands in every part.
+    let short = rows.iter().all(|row| row[0].text.chars().count() <= WRAPPED && !row[0].text.contains('\n'));
+    Sheet { stub: usize::from(short && columns.len() > 1), columns, rows }
+}
+
+impl Sheet {
+    fn draw(&self, style: Style) -> String {
+        let Some(limit) = style.width.map(|width| usize::from(width).max(NARROWEST)) else {
+            return self.part(0..self.columns.len(), None, style);
+        };
+        let all: Vec<usize> = (0..self.columns.len()).collect();
+        let natural: Vec<usize> =
+            self.build(&all, style).column_max_content_widths().into_iter().map(usize::from).collect();
+        if natural.iter().map(|width| width + GAP).sum::<usize>() <= limit + GAP {
+            return self.part(0..self.columns.len(), None, style);
+        }
+        let least = |at: usize| {
+            let width = natural[at];
+            if self.columns[at].wraps { width.min(WRAPPED) } else { width }
+        };
+        let parts = self.parts(limit, least);
+        let parts: Vec<String> = parts.into_iter().map(|part| self.part(part, Some(limit), style)).collect();
+        parts.join("\n")
+    }
+
+    /// Which columns stand beside each other. Groups of columns stay together where they fit.
+    fn parts(&self, limit: usize, width: impl Fn(usize) -> usize) -> Vec<Range<usize>> {
+        let stub: usize = (0..self.stub).map(|at| width(at) + GAP).sum();
+        let room = (limit + GAP).saturating_sub(stub);
+        let total = |range: Range<usize>| range.map(|at| width(at) + GAP).sum::<usize>();
+        let mut groups: Vec<Range<usize>> = Vec::new();
+        for at in self.stub..self.columns.len() {
+            let joins = |group: &Range<usize>| {
+                let (one, other) = (&self.columns[group.start].heading, &self.columns[at].heading);
+                let together = one.len() > 1 && one.first() == other.first() && total(group.start..at + 1) <= room;
+                together.then_some(())
+            };
+            match groups.last_mut() {
+                Some(group) if joins(group).is_some() => group.end = at + 1,
+                _ => groups.push(at..at + 1),
+            }
+        }
+        let mut parts: Vec<Range<usize>> = Vec::new();
+        for group in groups {
+            match parts.last_mut() {
+                Some(part) if total(part.start..group.end) <= room => part.end = group.end,
+                _ => parts.push(group),
+            }
+        }
+        if parts.is_empty() { vec![self.stub..self.columns.len()] } else { parts }
+    }
+
+    fn part(&self, range: Range<usize>, limit: Option<usize>, style: Style) -> String {
+        let columns: Vec<usize> = (0..self.stub).chain(range.start.max(self.stub)..range.end).collect();
+        let mut table = self.build(&columns, style);
+        let needed: usize = table.column_max_content_widths().iter().map(|width| usize::from(*width) + GAP).sum();
+        if let Some(limit) = limit.filter(|limit| needed > limit + GAP) {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+            // The last column has no gap behind it, but the library counts one.
+            table.set_width(u16::try_from(limit).unwrap_or(u16::MAX));
+            for (place, at) in columns.iter().enumerate() {
+                if let Some(column) = table.column_mut(place).filter(|_| !self.columns[*at].wraps) {
+                    column.set_constraint(ColumnConstraint::ContentWidth);
+                }
+            }
+        }
+        let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+        lines.join("\n") + "\n"
+    }
+
+    fn build(&self, columns: &[usize], style: Style) -> comfy_table::Table {
+        let line = LineStyle::none().fill('─').junction('─');
+        let mut table = comfy_table::Table::new();
+        table.load_style(TableStyle::new().top_border(line).header_separator(line).bottom_border(line));
+        table.force_no_tty().set_content_arrangement(ContentArrangement::Disabled);
+        if style.color {
+            table.enforce_styling();
+        }
+        table.set_header(self.headings(columns).into_iter().map(|text| cell(text, style)));
+        for row in &self.rows {
+            table.add_row(columns.iter().map(|at| cell(row[*at].clone(), style)));
+        }
+        for (place, at) in columns.iter().enumerate() {
+            let Some(column) = table.column_mut(place) else { continue };
+            let last = place + 1 == columns.len();
+            column.set_padding((0, if last { 0 } else { GAP as u16 }));
+            let right = self.columns[*at].right;
+            column.set_cell_alignment(if right { CellAlignment::Right } else { CellAlignment::Left });
+        }
+        table
+    }
+
+    /// Headings of some columns, a line a level. Values that repeat those on their left are left out.
+    fn headings(&self, columns: &[usize]) -> Vec<Text> {
+        let levels = columns.iter().map(|at| self.columns[*at].heading.len()).max().unwrap_or(1);
+        let mut before: &[String] = &[];
+        let mut texts = Vec::new();
+        for at in columns {
+            let heading = &self.columns[*at].heading;
+            let mut lines = vec![String::new(); levels - heading.len()];
+            let repeated = heading.iter().zip(before).take_while(|(this, before)| this == before).count();
+            let outer = heading.len() - 1;
+            let text = |(level, text): (usize, &String)| {
+                if level < outer && level < repeated { String::new() } else { text.clone() }
+            };
+            lines.extend(heading.iter().enumerate().map(text));
+            before = if *at < self.stub { &[] } else { heading };
+            texts.push(Text::plain(lines.join("\n")));
+        }
+        texts
+    }
+}
+
+fn cell(text: Text, style: Style) -> Cell {
+    let mut cell = Cell::new(text.text);
+    if style.color {
+        if text.bold {
+            cell = cell.add_attribute(Attribute::Bold);
+        }
+        if text.dim {
+            cell = cell.add_attribute(Attribute::Dim);
+        }
+        if let Some(color) = text.color {
+            cell = cell.fg(color);
+        }
+    }
+    cell
+}
+
+fn emphasis(text: &str, code: &str, style: Style) -> String {
+    if style.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// Text without what would steer the terminal.
+fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\n' => out.push('\n'),
+            '\t' => out.push_str("    "),
+            other if other.is_control() => out.extend(other.escape_default()),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// Breaks lines between words.
+fn wrapped(text: &str, width: Option<u16>) -> String {
+    let limit = width.map_or(usize::MAX, |width| usize::from(width).max(NARROWEST));
+    let mut out = String::new();
+    for paragraph in text.lines() {
+        let mut length = 0;
+        for word in paragraph.split(' ') {
+            let letters = word.chars().count();
+            if length > 0 && length + 1 + letters > limit {
+                out.push('\n');
+                length = 0;
+            } else if length > 0 {
+                out.push(' ');
+                length += 1;
+            }
+            out += word;
+            length += letters;
+        }
+        out.push('\n');
+    }
+    out
+}

@@ -122,10 +122,11 @@ impl Grid {
         Precision::of(self.all().flat_map(numbers).flatten(), 4)
     }
 
-    /// What the table shows, as a line under its title.
-    pub(super) fn subtitle(&self) -> String {
-        let value = format!("{}.{}", self.stage, self.metric);
-        if self.columns.names.is_empty() { value } else { format!("{value} by {}", self.columns.names.join(", ")) }
+    /// What the table shows: the result, and ` by` the parameters of its columns.
+    pub(super) fn subject(&self) -> (String, String) {
+        let names = &self.columns.names;
+        let by = if names.is_empty() { String::new() } else { format!(" by {}", names.join(", ")) };
+        (format!("{}.{}", self.stage, self.metric), by)
     }
 
     /// The heading of a column, outermost value first.
@@ -145,7 +146,10 @@ impl Grid {
         }
         match (&self.asked, self.reference) {
             (Some(_), Some(reference)) if self.refers() => {
-                lines.push(format!("{brackets}: {}, and measured less published", reference.citation));
+                lines.push(format!(
+                    "{brackets}: the published value ({}), and measured less published",
+                    reference.short
+                ));
             }
             (Some(name), Some(_)) => lines.push(format!("{name} has no values for these cells")),
             (Some(name), None) => lines.push(format!("this version does not know the reference {name}")),

@@ -14,6 +14,9 @@ const PAGE: usize = 45;
 /// Letters that fit beside each other in normal size.
 const WIDE: usize = 80;
 
+/// Makes a table as narrow as the page, and leaves one that is narrower as it is.
+const SHRINK: &str = "  \\resizebox{\\ifdim\\width>\\textwidth\\textwidth\\else\\width\\fi}{!}{%\n";
+
 pub(super) fn document(tables: &[Table]) -> String {
     let tabulars: Vec<Tabular> = tables.iter().map(Tabular::new).collect();
     let mut packages = vec!["booktabs"];
@@ -54,8 +57,8 @@ impl Tabular {
     }
 
     fn grid(grid: &Grid, title: &str, note: bool) -> Self {
-        let stub = grid.rows.names.len();
-        let columns = grid.columns.keys.len();
+        let (stub, columns) = (grid.rows.names.len(), grid.columns.keys.len());
+        let (value, by) = grid.subject();
         let shown = sheet::shown(grid);
         let mut body = Vec::new();
         for (at, cells) in shown.iter().enumerate() {
@@ -78,17 +81,21 @@ impl Tabular {
             .map(|column| shown.iter().map(|row| row[column].text().chars().count()).max().unwrap_or_default() + 2);
         let labels = grid.rows.labels.iter().map(|labels| labels.iter().map(|label| label.len() + 2).sum::<usize>());
         Self {
-            caption: format!("{} (\\texttt{{{}}})", escape(title), escape(&grid.subtitle())),
+            caption: format!("{}. \\texttt{{{}}}{}", escape(title), escape(&value), escape(&by)),
             align: "l".repeat(stub.max(usize::from(columns == 0))) + &"r".repeat(columns),
             header: header(grid),
             body,
-            notes: grid.legend(note, "Second lines").iter().map(|text| escape(text)).collect(),
+            notes: grid.legend(note, "second lines").iter().map(|text| escape(text)).collect(),
             letters: widths.sum::<usize>() + labels.max().unwrap_or_default(),
         }
     }
 
     fn list(list: &List, title: &str) -> Self {
         let texts = sheet::texts(list);
+        let value = |column: usize, text: &str| match text.strip_prefix('-') {
+            Some(number) if list.is_number(column) => format!("$-${}", escape(number)),
+            _ => escape(text),
+        };
         let widths = (0..list.columns.len()).map(|column| {
             let longest = texts.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
             longest.max(list.columns[column].name.len()) + 2
@@ -97,7 +104,7 @@ impl Tabular {
             caption: escape(title),
             align: (0..list.columns.len()).map(|column| if list.is_number(column) { 'r' } else { 'l' }).collect(),
             header: vec![line(list.columns.iter().map(|column| escape(&column.name)))],
-            body: texts.iter().map(|row| line(row.iter().map(|text| escape(text)))).collect(),
+            body: texts.iter().map(|row| line(row.iter().enumerate().map(|(at, text)| value(at, text)))).collect(),
             notes: Vec::new(),
             letters: widths.sum(),
         }
@@ -123,7 +130,7 @@ impl Tabular {
         if !self.caption.is_empty() {
             out += &format!("  \\caption{{{}}}\n", self.caption);
         }
-        let (before, after) = if self.wide() { ("  \\resizebox{\\textwidth}{!}{%\n", "}") } else { ("", "") };
+        let (before, after) = if self.wide() { (SHRINK, "}") } else { ("", "") };
         out += &format!("{before}  \\begin{{tabular}}{{{}}}\n    \\toprule\n", self.align);
         out += &indented(&self.header);
         out += "    \\midrule\n";
@@ -210,7 +217,6 @@ fn escape(text: &str) -> String {
             '<' => out.push_str("\\textless{}"),
             '>' => out.push_str("\\textgreater{}"),
             '|' => out.push_str("\\textbar{}"),
-            '"' => out.push_str("\\textquotedbl{}"),
             // At the start of a line LaTeX takes a bracket for an option of the line before.
             '[' => out.push_str("{[}"),
             '*' => out.push_str("{*}"),
@@ -224,5 +230,6 @@ fn escape(text: &str) -> String {
             other => out.push(other),
         }
     }
-    out
+    // A thin space belongs before a per cent sign.
+    out.replace(" \\%", "\\,\\%")
 }

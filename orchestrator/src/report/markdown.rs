@@ -18,9 +18,10 @@ pub(super) fn table(table: &Table) -> String {
     let mut notes: Vec<String> = table.note.iter().map(|note| escape(note)).collect();
     match &table.body {
         Body::Grid(grid) => {
-            blocks.push(format!("`{}`", grid.subtitle()));
+            let (value, by) = grid.subject();
+            blocks.push(format!("`{value}`{}", escape(&by)));
             blocks.push(if table.is_empty() { EMPTY.to_owned() } else { self::grid(grid) });
-            notes.extend(grid.legend(table.note.is_some(), "In brackets").iter().map(|line| escape(line)));
+            notes.extend(grid.legend(table.note.is_some(), "in brackets").iter().map(|line| escape(line)));
         }
         Body::List(list) => blocks.push(self::list(list)),
     }
@@ -45,8 +46,8 @@ fn cell(shown: &Shown) -> String {
         text = format!("**{text}**");
     }
     let reference = match (&shown.reference, &shown.difference) {
-        (Some(reference), Some(difference)) => format!(" \\[{reference}, {difference}\\]"),
-        (Some(reference), None) => format!(" \\[{reference}\\]"),
+        (Some(reference), Some(difference)) => format!(" [{reference}, {difference}]"),
+        (Some(reference), None) => format!(" [{reference}]"),
         (None, _) => String::new(),
     };
     text + &reference
@@ -76,8 +77,13 @@ fn rule(right: impl Iterator<Item = bool>) -> String {
 /// Text that shows as it is.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
+    let mut letters = text.chars().peekable();
+    let mut before = ' ';
+    while let Some(letter) = letters.next() {
+        let inside = before.is_alphanumeric() && letters.peek().is_some_and(|next| next.is_alphanumeric());
+        before = letter;
         match letter {
+            '_' if inside => out.push('_'),
             '|' | '*' | '_' | '`' | '<' | '\\' | '[' | ']' => out.extend(['\\', letter]),
             '\r' => {}
             '\n' => out.push_str("<br>"),

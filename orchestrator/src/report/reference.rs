@@ -7,6 +7,8 @@ use serde_json::Value;
 pub(super) struct Reference {
     /// Its name in a sweep file.
     pub(super) name: &'static str,
+    /// The same in a line under a table.
+    pub(super) short: &'static str,
     /// Where it stands.
     pub(super) citation: &'static str,
     /// The result that it has.
@@ -19,6 +21,7 @@ pub(super) struct Reference {
 
 const PAPER_TABLE_1: Reference = Reference {
     name: "paper-table-1",
+    short: "Freeze the backbones, arXiv 2401.01179, Table 1, AUROC on RSNA",
     citation: "Freeze the backbones: A Parameter-Efficient Contrastive Approach to Robust Medical Vision-Language Pre-training \
                (arXiv 2401.01179), Table 1: AUROC on RSNA",
     metric: "auroc",

@@ -47,3 +47,47 @@ fn expansion(freedom: f64) -> f64 {
     let third = z * (((3.0 * z2 + 19.0) * z2 + 17.0) * z2 - 15.0) / 384.0;
     z + first / v + second / (v * v) + third / (v * v * v)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_scipy() {
+        // scipy.stats.t.ppf(0.975, freedom)
+        let expected = [
+            (1, 12.706_204_736_174_694),
+            (2, 4.302_652_729_749_462),
+            (3, 3.182_446_305_283_707_8),
+            (4, 2.776_445_105_197_793_4),
+            (5, 2.570_581_835_636_314_6),
+            (9, 2.262_157_162_798_205),
+            (10, 2.228_138_851_986_274),
+            (11, 2.200_985_160_091_639),
+            (30, 2.042_272_456_301_237_8),
+            (100, 1.983_971_518_523_551_8),
+            (200, 1.971_896_223_633_908_8),
+            (201, 1.971_836_506_779_859),
+            (500, 1.964_719_837_467_367_6),
+            (10_000, 1.960_201_239_890_626),
+            (100_000, 1.959_987_707_534_609_5),
+        ];
+        for (freedom, quantile) in expected {
+            let ours = quantile_975(freedom);
+            assert!((ours - quantile).abs() < 2e-9, "{freedom}: {ours}");
+        }
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_view_cells() {
+        let view = [12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004, 2.262157];
+        for (freedom, quantile) in (1..).zip(view) {
+            assert!((quantile_975(freedom) - quantile).abs() < 1e-6, "{freedom}");
+        }
+        for freedom in 10..400_usize {
+            let f = freedom as f64;
+            let view = 1.959964 + 2.3723 / f + 2.8225 / (f * f);
+            assert!((quantile_975(freedom) / view - 1.0).abs() < 2e-3, "{freedom}");
+        }
+    }
+}

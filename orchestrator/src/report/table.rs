@@ -22,7 +22,7 @@ pub struct Table {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Body {
     /// Cells by parameters.
-    Grid(Grid),
+    Grid(Box<Grid>),
     /// Rows as they came.
     List(List),
 }
@@ -31,7 +31,7 @@ impl Table {
     /// A `report:` entry over the trials of its sweep. `maximize` says whether larger is better, for marking the best; with `None`
     /// nothing is marked.
     pub fn of_report(spec: &ReportSpec, results: &[ResultRow], maximize: Option<bool>) -> Self {
-        let body = Body::Grid(Grid::new(spec, results, maximize));
+        let body = Body::Grid(Box::new(Grid::new(spec, results, maximize)));
         Self { title: spec.title.clone(), note: spec.note.clone(), body }
     }
 

@@ -19,6 +19,9 @@ const GAP: usize = 2;
 /// Texts that are longer may be wrapped to this.
 const WRAPPED: usize = 24;
 
+/// Before rows below a line of their own.
+const INDENT: &str = "  ";
+
 /// Narrower than this is treated as this.
 const NARROWEST: usize = 20;
 
@@ -31,10 +34,11 @@ pub(super) fn table(table: &Table, style: Style) -> String {
     let mut notes: Vec<String> = table.note.iter().map(|note| clean(note)).collect();
     match &table.body {
         Body::Grid(grid) => {
-            out += &emphasis(&clean(&grid.subtitle()), "2", style);
+            let (value, by) = grid.subject();
+            out += &emphasis(&clean(&(value + &by)), "2", style);
             out.push('\n');
-            out += &if table.is_empty() { format!("{EMPTY}\n") } else { of_grid(grid).draw(style) };
-            notes.extend(grid.legend(table.note.is_some(), "Second lines").iter().map(|line| clean(line)));
+            out += &if table.is_empty() { format!("{EMPTY}\n") } else { draw_grid(grid, style) };
+            notes.extend(grid.legend(table.note.is_some(), "second lines").iter().map(|line| clean(line)));
         }
         Body::List(list) if list.columns.is_empty() => out += "no rows\n",
         Body::List(list) => {
@@ -45,7 +49,7 @@ pub(super) fn table(table: &Table, style: Style) -> String {
         }
     }
     for note in notes {
-        out += &wrapped(&note, style.width);
+        out += &wrapped(&note, style);
     }
     out
 }
@@ -82,34 +86,64 @@ struct Sheet {
     rows: Vec<Vec<Text>>,
 }
 
-fn of_grid(grid: &Grid) -> Sheet {
+/// The rows' outermost value is a column, or where that is too wide, a line above its rows.
+fn draw_grid(grid: &Grid, style: Style) -> String {
+    let sheet = of_grid(grid, false);
+    let nested = grid.rows.names.len() > 1;
+    if nested && !sheet.fits(style) { of_grid(grid, true).draw(style) } else { sheet.draw(style) }
+}
+
+fn of_grid(grid: &Grid, sections: bool) -> Sheet {
     let shown = sheet::shown(grid);
-    let stub = grid.rows.names.len();
-    let mut columns: Vec<Column> =
-        grid.rows.names.iter().map(|name| Column { heading: vec![clean(name)], right: false, wraps: false }).collect();
-    let values = (0..grid.columns.keys.len()).map(|column| Column {
-        heading: grid.heading(column).iter().map(|text| clean(text)).collect(),
-        right: true,
-        wraps: false,
-    });
-    columns.extend(values);
+    let names = grid.rows.names.len();
     let layouts: Vec<Layout> =
         (0..grid.columns.keys.len()).map(|column| Layout::new(shown.iter().map(|row| &row[column]))).collect();
+    let mut columns = stub(grid, sections);
+    let stub = columns.len();
+    columns.extend(layouts.iter().enumerate().map(|(column, layout)| {
+        let mut heading: Vec<String> = grid.heading(column).iter().map(|text| clean(text)).collect();
+        if let Some(inner) = heading.last_mut() {
+            inner.push_str(&layout.after());
+        }
+        Column { heading, right: true, wraps: false }
+    }));
     let mut rows = Vec::new();
     for (at, cells) in shown.iter().enumerate() {
-        if at > 0 && stub > 1 && grid.rows.begins_group(at) {
+        let begins = names > 1 && grid.rows.begins_group(at);
+        let labels = &grid.rows.labels[at];
+        if begins && at > 0 {
             rows.push(vec![Text::default(); columns.len()]);
         }
-        let repeated = grid.rows.repeated(at).min(stub.saturating_sub(1));
+        if begins && sections {
+            let mut section = vec![Text::default(); columns.len()];
+            section[0] = Text { bold: true, ..Text::plain(clean(&labels[0])) };
+            rows.push(section);
+        }
+        let repeated = grid.rows.repeated(at).min(names.saturating_sub(1));
         let label = |(level, text): (usize, &String)| if level < repeated { String::new() } else { clean(text) };
-        let labels = grid.rows.labels[at].iter().enumerate().map(label).map(Text::plain);
-        rows.push(labels.chain(cells.iter().zip(&layouts).map(|(cell, layout)| layout.measured(cell))).collect());
+        let mut texts: Vec<Text> = labels.iter().enumerate().map(label).map(Text::plain).collect();
+        if sections {
+            texts.remove(0);
+            texts[0].text.insert_str(0, INDENT);
+        }
+        rows.push(texts.into_iter().chain(cells.iter().zip(&layouts).map(|(cell, to)| to.measured(cell))).collect());
         if grid.refers() {
             let empty = std::iter::repeat_n(Text::default(), stub);
-            rows.push(empty.chain(cells.iter().zip(&layouts).map(|(cell, layout)| layout.published(cell))).collect());
+            rows.push(empty.chain(cells.iter().zip(&layouts).map(|(cell, to)| to.published(cell))).collect());
         }
     }
     Sheet { columns, stub, rows }
+}
+
+/// The columns on the left.
+fn stub(grid: &Grid, sections: bool) -> Vec<Column> {
+    let mut headings: Vec<Vec<String>> = grid.rows.names.iter().map(|name| vec![clean(name)]).collect();
+    if sections {
+        let outer = headings.remove(0);
+        headings[0][0].insert_str(0, INDENT);
+        headings[0].splice(0..0, outer);
+    }
+    headings.into_iter().map(|heading| Column { heading, right: false, wraps: false }).collect()
 }
 
 /// Widths of the parts of a column's cells, so that points stand below points.
@@ -143,27 +177,36 @@ impl Layout {
         out
     }
 
+    /// Room for `(2/3)`.
+    fn after(&self) -> String {
+        if self.partial > 0 { " ".repeat(self.partial + 1) } else { String::new() }
+    }
+
     fn measured(&self, cell: &Shown) -> Text {
         if !cell.word {
             let text = self.place(&cell.value, cell.interval.as_ref(), cell.partial.as_ref());
             return Text { text, bold: cell.best, ..Text::default() };
         }
-        let color = match cell.value.as_str() {
-            "failed" | "no value" => Some(Color::Red),
-            "diverged" => Some(Color::Yellow),
-            "running" => Some(Color::Cyan),
-            _ => None,
-        };
+        let color = color(&cell.value);
         // A word ends where the numbers do.
         let numbers = self.value + if self.interval > 0 { self.interval + 1 } else { 0 };
-        let after = if self.partial > 0 { self.partial + 1 } else { 0 };
-        let text = format!("{:>numbers$}{:after$}", cell.value, "");
+        let text = format!("{:>numbers$}{}", cell.value, self.after());
         Text { text, dim: color.is_none(), color, bold: false }
     }
 
     fn published(&self, cell: &Shown) -> Text {
         let Some(reference) = &cell.reference else { return Text::default() };
         Text { text: self.place(reference, cell.difference.as_ref(), None), dim: true, ..Text::default() }
+    }
+}
+
+/// What a state looks like.
+fn color(state: &str) -> Option<Color> {
+    match state {
+        "failed" | "no value" => Some(Color::Red),
+        "diverged" => Some(Color::Yellow),
+        "running" => Some(Color::Cyan),
+        _ => None,
     }
 }
 
@@ -174,24 +217,31 @@ fn of_list(list: &List) -> Sheet {
     };
     let columns: Vec<Column> = list.columns.iter().enumerate().map(column).collect();
     let texts = sheet::texts(list);
-    let rows: Vec<Vec<Text>> =
-        texts.iter().map(|row| row.iter().map(|text| Text::plain(clean(text))).collect()).collect();
+    let text = |(at, text): (usize, &String)| {
+        let color = if list.columns[at].name == "state" { color(text) } else { None };
+        Text { color, ..Text::plain(clean(text)) }
+    };
+    let rows: Vec<Vec<Text>> = texts.iter().map(|row| row.iter().enumerate().map(text).collect()).collect();
     // Where the first column names the rows, it stands in every part.
     let short = rows.iter().all(|row| row[0].text.chars().count() <= WRAPPED && !row[0].text.contains('\n'));
     Sheet { stub: usize::from(short && columns.len() > 1), columns, rows }
 }
 
 impl Sheet {
+    fn widths(&self, style: Style) -> Vec<usize> {
+        let all: Vec<usize> = (0..self.columns.len()).collect();
+        self.build(&all, style).column_max_content_widths().into_iter().map(usize::from).collect()
+    }
+
+    fn fits(&self, style: Style) -> bool {
+        limit(style).is_none_or(|limit| total(&self.widths(style)) <= limit)
+    }
+
     fn draw(&self, style: Style) -> String {
-        let Some(limit) = style.width.map(|width| usize::from(width).max(NARROWEST)) else {
+        let natural = self.widths(style);
+        let Some(limit) = limit(style).filter(|limit| total(&natural) > *limit) else {
             return self.part(0..self.columns.len(), None, style);
         };
-        let all: Vec<usize> = (0..self.columns.len()).collect();
-        let natural: Vec<usize> =
-            self.build(&all, style).column_max_content_widths().into_iter().map(usize::from).collect();
-        if natural.iter().map(|width| width + GAP).sum::<usize>() <= limit + GAP {
-            return self.part(0..self.columns.len(), None, style);
-        }
         let least = |at: usize| {
             let width = natural[at];
             if self.columns[at].wraps { width.min(WRAPPED) } else { width }
@@ -210,11 +260,10 @@ impl Sheet {
         for at in self.stub..self.columns.len() {
             let joins = |group: &Range<usize>| {
                 let (one, other) = (&self.columns[group.start].heading, &self.columns[at].heading);
-                let together = one.len() > 1 && one.first() == other.first() && total(group.start..at + 1) <= room;
-                together.then_some(())
+                one.len() > 1 && one.first() == other.first() && total(group.start..at + 1) <= room
             };
             match groups.last_mut() {
-                Some(group) if joins(group).is_some() => group.end = at + 1,
+                Some(group) if joins(group) => group.end = at + 1,
                 _ => groups.push(at..at + 1),
             }
         }
@@ -225,19 +274,20 @@ impl Sheet {
                 _ => parts.push(group),
             }
         }
-        if parts.is_empty() { vec![self.stub..self.columns.len()] } else { parts }
+        parts
     }
 
     fn part(&self, range: Range<usize>, limit: Option<usize>, style: Style) -> String {
         let columns: Vec<usize> = (0..self.stub).chain(range.start.max(self.stub)..range.end).collect();
         let mut table = self.build(&columns, style);
-        let needed: usize = table.column_max_content_widths().iter().map(|width| usize::from(*width) + GAP).sum();
-        if let Some(limit) = limit.filter(|limit| needed > limit + GAP) {
+        let widths: Vec<usize> = table.column_max_content_widths().into_iter().map(usize::from).collect();
+        if let Some(limit) = limit.filter(|limit| total(&widths) > *limit) {
             table.set_content_arrangement(ContentArrangement::Dynamic);
-            // The last column has no gap behind it, but the library counts one.
             table.set_width(u16::try_from(limit).unwrap_or(u16::MAX));
             for (place, at) in columns.iter().enumerate() {
-                if let Some(column) = table.column_mut(place).filter(|_| !self.columns[*at].wraps) {
+                // Only numbers are never broken.
+                let whole = *at >= self.stub && !self.columns[*at].wraps;
+                if let Some(column) = table.column_mut(place).filter(|_| whole) {
                     column.set_constraint(ColumnConstraint::ContentWidth);
                 }
             }
@@ -261,14 +311,16 @@ impl Sheet {
         for (place, at) in columns.iter().enumerate() {
             let Some(column) = table.column_mut(place) else { continue };
             let last = place + 1 == columns.len();
-            column.set_padding((0, if last { 0 } else { GAP as u16 }));
+            // Where other tables have a line there is one more space.
+            column.set_padding((0, if last { 0 } else { GAP as u16 - 1 }));
             let right = self.columns[*at].right;
             column.set_cell_alignment(if right { CellAlignment::Right } else { CellAlignment::Left });
         }
         table
     }
 
-    /// Headings of some columns, a line a level. Values that repeat those on their left are left out.
+    /// Headings of some columns, a line a level. An outer value stands above the first column of its group, with a line over
+    /// the others.
     fn headings(&self, columns: &[usize]) -> Vec<Text> {
         let levels = columns.iter().map(|at| self.columns[*at].heading.len()).max().unwrap_or(1);
         let mut before: &[String] = &[];
@@ -276,17 +328,34 @@ impl Sheet {
         for at in columns {
             let heading = &self.columns[*at].heading;
             let mut lines = vec![String::new(); levels - heading.len()];
-            let repeated = heading.iter().zip(before).take_while(|(this, before)| this == before).count();
-            let outer = heading.len() - 1;
-            let text = |(level, text): (usize, &String)| {
-                if level < outer && level < repeated { String::new() } else { text.clone() }
-            };
-            lines.extend(heading.iter().enumerate().map(text));
-            before = if *at < self.stub { &[] } else { heading };
+            if *at < self.stub {
+                lines.extend(heading.iter().cloned());
+            } else {
+                let repeated = heading.iter().zip(before).take_while(|(this, before)| this == before).count();
+                let width = self.rows.iter().map(|row| row[*at].text.chars().count());
+                let width = heading.iter().map(|text| text.chars().count()).chain(width).max().unwrap_or_default();
+                lines.extend(heading.iter().enumerate().map(|(level, text)| match level {
+                    level if level + 1 == heading.len() => text.clone(),
+                    level if level < repeated => "─".repeat(width),
+                    _ if text.chars().count() + 2 > width => text.clone(),
+                    _ => format!("{:─<width$}", format!("{text} ")),
+                }));
+                before = heading;
+            }
             texts.push(Text::plain(lines.join("\n")));
         }
         texts
     }
+}
+
+/// Columns of the terminal.
+fn limit(style: Style) -> Option<usize> {
+    style.width.map(|width| usize::from(width).max(NARROWEST))
+}
+
+/// Width of columns beside each other.
+fn total(widths: &[usize]) -> usize {
+    (widths.iter().sum::<usize>() + widths.len() * GAP).saturating_sub(GAP)
 }
 
 fn cell(text: Text, style: Style) -> Cell {
@@ -324,8 +393,8 @@ fn clean(text: &str) -> String {
 }
 
 /// Breaks lines between words.
-fn wrapped(text: &str, width: Option<u16>) -> String {
-    let limit = width.map_or(usize::MAX, |width| usize::from(width).max(NARROWEST));
+fn wrapped(text: &str, style: Style) -> String {
+    let limit = limit(style).unwrap_or(usize::MAX);
     let mut out = String::new();
     for paragraph in text.lines() {
         let mut length = 0;

@@ -306,6 +306,16 @@ fn every_value_is_shown_at_every_width() {
 }
 
 #[test]
+fn a_table_of_mostly_nothing_has_rows_only() {
+    let trials: Vec<ResultRow> =
+        (0..3_000).map(|at| trial(at, "c", "done", json!({"a": at, "b": -(at as f64)}), &[("auroc", 0.5)])).collect();
+    let table = Table::of_report(&spec("c.auroc", &["a"], &["b"]), &trials, Some(true));
+    assert_eq!(cells(&table).len(), 3_000);
+    assert_eq!(table.to_json()["row_parameters"], json!(["a", "b"]));
+    assert!(terminal(table, 80).contains("too many columns"));
+}
+
+#[test]
 fn a_table_of_nothing_says_so() {
     let spec = spec("classify.auroc", &["label"], &["fraction"]);
     let none = Table::of_report(&spec, &[], Some(true));

@@ -12,6 +12,10 @@ use super::{
 };
 use crate::{store::ResultRow, sweep::ReportSpec};
 
+/// Most places for cells. Parameters with a value a trial, such as those of a random search, would make a table of mostly
+/// nothing.
+const MAX_PLACES: usize = 100_000;
+
 /// A table of cells.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Grid {
@@ -22,6 +26,8 @@ pub(super) struct Grid {
     /// By row and column; none where no trial has that combination.
     pub(super) cells: Vec<Vec<Option<Cell>>>,
     pub(super) maximize: Option<bool>,
+    /// Its columns became rows, for there are too many.
+    pub(super) turned: bool,
     /// The published table that was asked for.
     pub(super) asked: Option<String>,
     pub(super) reference: Option<&'static Reference>,
@@ -33,8 +39,13 @@ impl Grid {
             .iter()
             .filter(|trial| trial.stage == spec.stage && spec.filter.iter().all(|(name, is)| matches(trial, name, is)))
             .collect();
-        let (rows, row_of) = Axis::new(&spec.rows, &trials);
-        let (columns, column_of) = Axis::new(&spec.columns, &trials);
+        let (mut rows, mut row_of) = Axis::new(&spec.rows, &trials);
+        let (mut columns, mut column_of) = Axis::new(&spec.columns, &trials);
+        let turned = rows.keys.len() * columns.keys.len() > MAX_PLACES && columns.keys.len() > 1;
+        if turned {
+            (rows, row_of) = Axis::new(&[&spec.rows[..], &spec.columns[..]].concat(), &trials);
+            (columns, column_of) = Axis::new(&[], &trials);
+        }
         let mut members: HashMap<(usize, usize), Vec<&ResultRow>> = HashMap::new();
         for (trial, place) in trials.iter().zip(row_of.into_iter().zip(column_of)) {
             members.entry(place).or_default().push(trial);
@@ -50,6 +61,7 @@ impl Grid {
             columns,
             cells,
             maximize,
+            turned,
             asked: spec.reference.clone(),
             reference,
         };
@@ -143,6 +155,9 @@ impl Grid {
         }
         if self.all().any(|cell| cell.state() == "partial") {
             lines.push("(2/3): two of three trials have a result".to_owned());
+        }
+        if self.turned {
+            lines.push("there are too many columns: they are shown as rows".to_owned());
         }
         match (&self.asked, self.reference) {
             (Some(_), Some(reference)) if self.refers() => {

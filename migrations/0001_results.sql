@@ -10,7 +10,7 @@ CREATE TABLE sweeps (
     revision    INTEGER NOT NULL,              -- counts from 1 within a name
     source      TEXT    NOT NULL,              -- the file as it was
     digest      TEXT    NOT NULL,              -- BLAKE3 of the resolved plan: trials, stages and report
-    report      TEXT    NOT NULL,              -- JSON: the `report:` key, as resolved
+    report      TEXT    NOT NULL,              -- JSON: `tables`, the `report:` key as resolved, and `stages`
     tags        TEXT    NOT NULL DEFAULT '[]', -- JSON list of texts
     submitted   INTEGER NOT NULL,
     UNIQUE (name, revision)

@@ -44,7 +44,10 @@ impl HomeError {
                 "`permafrost launch` joins a running coordinator by itself; for a second, separate one name another --home".to_owned(),
             ),
             Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                io::ErrorKind::PermissionDenied
+                | io::ErrorKind::ReadOnlyFilesystem
+                | io::ErrorKind::AlreadyExists
+                | io::ErrorKind::NotADirectory => {
                     Some("name a folder that you may write to with --home".to_owned())
                 }
                 io::ErrorKind::StorageFull => Some("free space on that disk, or name another --home".to_owned()),

@@ -10,7 +10,12 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, SqliteConnection};
 
-use super::{error::StoreError, reader::Reader, tables::now_ms, writer::Failed};
+use super::{
+    error::StoreError,
+    reader::{Reader, parse_id},
+    tables::now_ms,
+    writer::Failed,
+};
 use crate::core::{NewTrial, Restored, TrialState};
 
 /// Events of a trial that are shown.
@@ -174,6 +179,21 @@ pub struct EventRow {
 }
 
 impl Reader {
+    /// States of those of these trials that are known.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn states(&self, trials: &[TrialId]) -> Result<HashMap<TrialId, String>, StoreError> {
+        let ids = serde_json::json!(trials).to_string();
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT id, state FROM trials WHERE id IN (SELECT value FROM json_each(?))")
+                .bind(ids)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(|error| self.failed(error))?;
+        rows.into_iter().map(|(id, state)| Ok((parse_id(&id)?, state))).collect()
+    }
+
     /// All there is to know of a trial.
     ///
     /// # Errors

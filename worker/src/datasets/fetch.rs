@@ -29,6 +29,20 @@ const NOTICES: [(&str, &str); 1] = [(
      credit, no commercial use, pass on nothing derived from them",
 )];
 
+/// What a user should know about the packages that `tasks` fetch, each once.
+pub fn notices<'a>(tasks: impl Iterator<Item = &'a Task>) -> Vec<&'static str> {
+    let mut notices = Vec::new();
+    for task in tasks {
+        if let Task::Fetch(fetch) = task
+            && let Some((_, notice)) = NOTICES.iter().find(|(package, _)| *package == fetch.package)
+            && !notices.contains(notice)
+        {
+            notices.push(*notice);
+        }
+    }
+    notices
+}
+
 /// Runs an array of [`Fetch`] trials, one after another. Each leaves its wheel in `home/downloads/`, and `bytes` as summary.
 ///
 /// Looked for in `home/downloads/`, then in [`Job::wheel_dir`], then fetched with `pip download --no-deps`.

@@ -1,20 +1,20 @@
 //! What users and clusters do to the real program: wrong input, failing trials, second coordinators, old workers.
 
-mod support;
-
 use std::{net::TcpListener, time::Duration};
 
+use crate::support::{self, World, kill, wait};
 use permafrost_worker::{
     PROGRAM_VERSION,
     agent::{AgentError, Client, Endpoint},
     protocol::{DeviceInfo, PROTOCOL_VERSION, Register},
 };
-use support::{World, kill, wait};
 
 const FAST: [&str; 4] = ["--heartbeat-ms", "100", "--linger-ms", "100"];
 
 fn noop(parameters: &str) -> String {
-    format!("name: x\nstages:\n  noop: {{parameters: {{{parameters}}}}}\nreport: [{{rows: [index], value: noop.value}}]\n")
+    format!(
+        "name: x\nstages:\n  noop: {{parameters: {{{parameters}}}}}\nreport: [{{rows: [index], value: noop.value}}]\n"
+    )
 }
 
 fn launch<'a>(file: &'a str) -> Vec<&'a str> {

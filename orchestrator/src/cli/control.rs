@@ -1,0 +1,120 @@
+//! `permafrost retry`, `cancel` and `drain`: to the coordinator that runs, or to the database when none does.
+
+use std::time::Duration;
+
+use permafrost_worker::{
+    agent::{AgentError, Client, Endpoint},
+    id::TrialId,
+};
+use serde_json::json;
+
+use super::{
+    args::{Cancel, Global, Retry},
+    connect,
+    error::CliError,
+    status::sweep_named,
+    ui,
+};
+use crate::{
+    coordinator::{
+        CoordinatorError, HomeError,
+        api::{Control, Controlled},
+        offline,
+    },
+    store::{DATABASE, Reader},
+};
+
+/// How often a command that meets a coordinator in the act of starting or leaving is tried.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Runs trials again.
+pub(super) async fn retry(global: &Global, args: &Retry) -> Result<(), CliError> {
+    let reader = Reader::open(&global.home.join(DATABASE)).await?;
+    let mut trials = named(&reader, &args.trials).await?;
+    if args.failed {
+        let sweep = sweep_named(&reader, args.sweep.as_deref()).await?;
+        for row in reader.failures(sweep.sweep).await? {
+            trials.push(reader.find_trial(&row.id).await?);
+        }
+    }
+    let asked = trials.len();
+    let changed = send(global, Control::Retry(trials)).await?.changed.len();
+    if global.json {
+        return ui::json(&json!({"asked": asked, "changed": changed}));
+    }
+    ui::out(format_args!("{} will run again", counted(changed)))?;
+    if changed > 0 && connect::running(&global.home).await?.is_none() {
+        ui::say("hint: no coordinator runs; launch their sweep to run them now");
+    }
+    Ok(())
+}
+
+/// Stops trials, or does not start them.
+pub(super) async fn cancel(global: &Global, args: &Cancel) -> Result<(), CliError> {
+    let reader = Reader::open(&global.home.join(DATABASE)).await?;
+    let mut trials = named(&reader, &args.trials).await?;
+    if let Some(name) = &args.sweep {
+        let sweep = sweep_named(&reader, Some(name)).await?;
+        for row in reader.results(sweep.sweep).await? {
+            if matches!(row.state.as_str(), "waiting" | "ready" | "running") {
+                trials.push(reader.find_trial(&row.id).await?);
+            }
+        }
+    }
+    let asked = trials.len();
+    let changed = send(global, Control::Cancel(trials)).await?.changed.len();
+    if global.json {
+        return ui::json(&json!({"asked": asked, "changed": changed}));
+    }
+    ui::out(format_args!("{} cancelled", counted(changed)))
+}
+
+/// Ends the coordinator after checkpoints.
+pub(super) async fn drain(global: &Global) -> Result<(), CliError> {
+    // Another version's coordinator can be drained too: this request has not changed.
+    let Ok(endpoint) = Endpoint::read(&global.home) else {
+        return Err(CliError::NotFound {
+            what: format!("no coordinator runs in {}", global.home.display()),
+            cure: "nothing has to be drained; name another home folder with --home".to_owned(),
+        });
+    };
+    let client = Client::new(endpoint);
+    let _: Controlled = client.post_once("/v1/control", &Control::Drain).await?;
+    if global.json {
+        return ui::json(&json!({"drains": true}));
+    }
+    ui::out("running trials write a checkpoint, then coordinator and workers leave; launching a sweep again goes on")
+}
+
+fn counted(trials: usize) -> String {
+    if trials == 1 { "1 trial".to_owned() } else { format!("{trials} trials") }
+}
+
+async fn named(reader: &Reader, prefixes: &[String]) -> Result<Vec<TrialId>, CliError> {
+    let mut trials = Vec::with_capacity(prefixes.len());
+    for prefix in prefixes {
+        trials.push(reader.find_trial(prefix).await?);
+    }
+    Ok(trials)
+}
+
+/// Gives a command to the coordinator, or carries it out here. A coordinator may start or leave in between.
+async fn send(global: &Global, command: Control) -> Result<Controlled, CliError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        if let Some(client) = connect::running(&global.home).await? {
+            match client.post_once("/v1/control", &command).await {
+                Err(AgentError::Unreachable { .. } | AgentError::Refused { status: 503, .. }) if tries < TRIES => {}
+                answer => return Ok(answer?),
+            }
+        } else {
+            match offline::control(&global.home, command.clone()).await {
+                Err(CoordinatorError::Home(HomeError::Busy { .. })) if tries < TRIES => {}
+                answer => return Ok(answer?),
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

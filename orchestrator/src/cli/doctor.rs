@@ -1,0 +1,212 @@
+//! `permafrost doctor`.
+
+use std::{fs, path::Path, process::Command};
+
+use permafrost_worker::{datasets::fetch, device::Device, gpu};
+use serde::Serialize;
+
+use super::{
+    args::{Doctor, Global},
+    connect,
+    error::CliError,
+    ui,
+};
+use crate::{
+    store::{DATABASE, Reader, StoreError},
+    sweep,
+};
+
+/// Less free space than this is worth a warning.
+const LITTLE_SPACE: u64 = 2 << 30;
+/// The oldest Python that current packages run on.
+const PYTHON: (u32, u32) = (3, 8);
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Note,
+    Bad,
+}
+
+/// One check.
+#[derive(Debug, Serialize)]
+struct Check {
+    check: &'static str,
+    state: State,
+    found: String,
+    cure: Option<String>,
+}
+
+impl Check {
+    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+        Self { check, state: State::Ok, found: found.into(), cure: None }
+    }
+
+    fn note(check: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { check, state: State::Note, found: found.into(), cure: Some(cure.into()) }
+    }
+
+    fn bad(check: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { check, state: State::Bad, found: found.into(), cure: Some(cure.into()) }
+    }
+}
+
+/// Checks machine, home folder, and what a sweep needs.
+pub(super) async fn run(global: &Global, args: &Doctor) -> Result<(), CliError> {
+    let mut checks = vec![processor(), cards(), home(&global.home), space(&global.home, 0), python()];
+    checks.push(database(&global.home).await);
+    checks.push(coordinator(&global.home).await);
+    if let Some(file) = &args.file {
+        let plan = sweep::load(file)?;
+        checks.push(space(&global.home, plan.disk_bytes()));
+        checks.extend(plan.missing.iter().map(|missing| {
+            Check::bad(
+                "files",
+                format!("{} is missing ({})", missing.path.display(), missing.what),
+                missing.cure.clone(),
+            )
+        }));
+        if plan.missing.is_empty() {
+            checks.push(Check::ok("files", "nothing that the sweep needs is missing"));
+        }
+    }
+    if global.json {
+        ui::json(&checks)?;
+    } else {
+        for check in &checks {
+            let mark = match check.state {
+                State::Ok => "ok  ",
+                State::Note => "note",
+                State::Bad => "BAD ",
+            };
+            ui::out(format_args!("{mark}  {:<12} {}", check.check, check.found))?;
+            if let Some(cure) = &check.cure {
+                ui::out(format_args!("      {:<12} hint: {cure}", ""))?;
+            }
+        }
+    }
+    match checks.iter().filter(|check| check.state == State::Bad).count() {
+        0 => Ok(()),
+        bad => Err(CliError::Unhealthy(bad)),
+    }
+}
+
+fn processor() -> Check {
+    let info = match Device::open("cpu", None) {
+        Ok(device) => device.info(),
+        Err(error) => return Check::bad("processor", error.to_string(), "use another machine"),
+    };
+    let memory = ui::bytes(info.memory_bytes);
+    Check::ok("processor", format!("{}, {} threads, {memory} of memory", info.model, info.threads))
+}
+
+fn cards() -> Check {
+    match gpu::cards() {
+        Ok(cards) if !cards.is_empty() => {
+            let names: Vec<String> =
+                cards.iter().map(|card| format!("{} ({})", card.model, ui::bytes(card.memory_bytes))).collect();
+            let found = format!("{}, driver {}", names.join(", "), cards[0].driver);
+            Check::note("gpu", found, "this version trains on the processor; asking for a card is an error")
+        }
+        Ok(_) => Check::ok("gpu", "none: the driver is there and lists no card; the processor is used"),
+        Err(_) => Check::ok("gpu", "none: no NVIDIA driver; the processor is used"),
+    }
+}
+
+fn home(home: &Path) -> Check {
+    let existing = home.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
+    let cure = "name a folder that you may write to with --home";
+    if !existing.is_dir() {
+        return Check::bad("home", format!("{} is not a folder", existing.display()), cure);
+    }
+    match rustix::fs::access(existing, rustix::fs::Access::WRITE_OK) {
+        Ok(()) if home.exists() => Check::ok("home", format!("{} can be written", home.display())),
+        Ok(()) => Check::ok("home", format!("{} will be made", home.display())),
+        Err(error) => Check::bad("home", format!("{} cannot be written: {error}", existing.display()), cure),
+    }
+}
+
+/// Whether there is room for `needed` bytes.
+fn space(home: &Path, needed: u64) -> Check {
+    let existing = home.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
+    let Ok(stat) = rustix::fs::statvfs(existing.unwrap_or(Path::new("."))) else {
+        return Check::note("disk", "free space is not known", "look yourself");
+    };
+    let free = stat.f_bavail * stat.f_frsize;
+    let found = match needed {
+        0 => format!("{} free", ui::bytes(free)),
+        needed => format!("{} free, the sweep needs about {}", ui::bytes(free), ui::bytes(needed)),
+    };
+    let cure = "free space there, or name a --home on another disk";
+    match () {
+        () if free < needed => Check::bad("disk", found, cure),
+        () if free < needed + LITTLE_SPACE => Check::note("disk", found, cure),
+        () => Check::ok("disk", found),
+    }
+}
+
+/// Python and pip, which fetch packages.
+fn python() -> Check {
+    let python = std::env::var_os(fetch::PYTHON).unwrap_or_else(|| "python3".into());
+    let name = python.to_string_lossy().into_owned();
+    let cure = "install python3 with pip, or name one in PERMAFROST_PYTHON, or use --wheel-dir";
+    let ask = |arguments: &[&str]| {
+        let output = Command::new(&python).args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(version) = ask(&["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]) else {
+        return Check::note("python", format!("`{name}` cannot be run"), cure);
+    };
+    let number = version.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    if number.is_none_or(|number: (u32, u32)| number < PYTHON) {
+        return Check::note("python", format!("`{name}` is Python {version}"), cure);
+    }
+    match ask(&["-m", "pip", "--version"]) {
+        Some(pip) => {
+            let pip = pip.split_whitespace().nth(1).unwrap_or("?").to_owned();
+            Check::ok("python", format!("`{name}` is Python {version} with pip {pip}"))
+        }
+        None => Check::note("python", format!("`{name}` (Python {version}) has no pip"), cure),
+    }
+}
+
+async fn database(home: &Path) -> Check {
+    let path = home.join(DATABASE);
+    let reader = match Reader::open(&path).await {
+        Ok(reader) => reader,
+        Err(StoreError::Missing(_)) => return Check::ok("database", "none yet"),
+        Err(error) => return Check::bad("database", error.to_string(), error.cure().unwrap_or_default()),
+    };
+    let size = fs::metadata(&path).map(|metadata| ui::bytes(metadata.len())).unwrap_or_default();
+    match reader.query("SELECT (SELECT count(*) FROM trials), (SELECT * FROM pragma_quick_check(1))").await {
+        Ok(result) => {
+            let value = |column: usize| result.rows.first().and_then(|row| serde_json::to_value(&row[column]).ok());
+            let check = value(1).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
+            let trials = value(0).map(|value| value.to_string()).unwrap_or_default();
+            let found = format!("{} ({size}), {trials} trials, quick check: {check}", path.display());
+            match check.as_str() {
+                "ok" => Check::ok("database", found),
+                _ => Check::bad(
+                    "database",
+                    found,
+                    "restore a copy of it; `sqlite3 FILE .recover` saves what can be read",
+                ),
+            }
+        }
+        Err(error) => Check::bad("database", error.to_string(), "restore a copy of it"),
+    }
+}
+
+async fn coordinator(home: &Path) -> Check {
+    match connect::running(home).await {
+        Ok(Some(client)) => {
+            let endpoint = client.endpoint();
+            Check::ok("coordinator", format!("process {} at {}", endpoint.pid, endpoint.address))
+        }
+        Ok(None) => Check::ok("coordinator", "none runs; `launch` starts one"),
+        Err(error) => Check::bad("coordinator", error.to_string(), error.cure().unwrap_or_default()),
+    }
+}

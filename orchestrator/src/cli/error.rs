@@ -1,0 +1,190 @@
+//! What a user is told when something goes wrong, and the exit codes.
+
+use std::{fmt, io, path::PathBuf};
+
+use miette::Diagnostic;
+use permafrost_worker::agent::AgentError;
+
+use super::failures::Unfinished;
+use crate::{
+    coordinator::{CoordinatorError, HomeError},
+    store::StoreError,
+    sweep::{Missing, SweepErrors},
+};
+
+/// Exit codes of the program. They are an interface: `docs/cli.md` lists them.
+pub mod exit {
+    /// Done.
+    pub const OK: u8 = 0;
+    /// Something failed: a file, the database, a check.
+    pub const FAILED: u8 = 1;
+    /// Wrong usage, or a sweep file with errors.
+    pub const USAGE: u8 = 2;
+    /// Trials ended without a result.
+    pub const UNFINISHED: u8 = 3;
+    /// Files are missing that a user has to provide.
+    pub const MISSING: u8 = 4;
+    /// Coordinator or workers cannot run.
+    pub const COORDINATOR: u8 = 5;
+    /// Interrupted by a user.
+    pub const INTERRUPTED: u8 = 130;
+}
+
+/// Why a verb ended without doing what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The sweep file has errors.
+    #[error(transparent)]
+    Sweep(#[from] SweepErrors),
+    /// Files are missing that a user has to provide.
+    #[error("{}", MissingFiles(.0))]
+    Missing(Vec<Missing>),
+    /// Trials ended without a result.
+    #[error(transparent)]
+    Unfinished(#[from] Unfinished),
+    /// The database cannot be used, or does not hold what was asked for.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// This process cannot coordinate.
+    #[error(transparent)]
+    Coordinator(#[from] CoordinatorError),
+    /// A coordinator that was started has ended.
+    #[error("the coordinator ended ({status}): {message}")]
+    CoordinatorEnded {
+        /// How.
+        status: String,
+        /// Its exit code, when it was not killed.
+        code: Option<u8>,
+        /// What it said.
+        message: String,
+        /// What it said to do about it.
+        cure: Option<String>,
+    },
+    /// A coordinator of another version runs.
+    #[error("a coordinator of version {found} runs in {}, this is version {}", home.display(), permafrost_worker::PROGRAM_VERSION)]
+    OtherVersion {
+        /// Its version.
+        found: String,
+        /// The home folder.
+        home: PathBuf,
+    },
+    /// The coordinator cannot be reached, or refuses.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// A device cannot be used, or a file cannot be written.
+    #[error(transparent)]
+    Worker(#[from] permafrost_worker::error::Error),
+    /// A file of a user, or the system.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// `read`, `write`, ...
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something that a user named is not there.
+    #[error("{what}")]
+    NotFound {
+        /// What.
+        what: String,
+        /// What there is.
+        cure: String,
+    },
+    /// A check of `doctor` failed; it was printed already.
+    #[error("{0} of the checks failed")]
+    Unhealthy(usize),
+    /// A user stopped it.
+    #[error("{0}")]
+    Interrupted(String),
+}
+
+impl CliError {
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Sweep(_) => exit::USAGE,
+            Self::Missing(_) => exit::MISSING,
+            Self::Unfinished(_) => exit::UNFINISHED,
+            Self::Interrupted(_) => exit::INTERRUPTED,
+            Self::CoordinatorEnded { code, .. } => code.unwrap_or(exit::COORDINATOR),
+            Self::Coordinator(
+                CoordinatorError::Home(HomeError::Busy { .. })
+                | CoordinatorError::Listen { .. }
+                | CoordinatorError::NoWorkers(_),
+            )
+            | Self::OtherVersion { .. }
+            | Self::Agent(_) => exit::COORDINATOR,
+            _ => exit::FAILED,
+        }
+    }
+
+    /// What to do about it.
+    pub fn cure(&self) -> Option<String> {
+        match self {
+            Self::Missing(_) => {
+                Some("provide them and run the same command again; `permafrost plan FILE` shows the rest".to_owned())
+            }
+            Self::Store(error) => error.cure(),
+            Self::Coordinator(error) => error.cure(),
+            Self::CoordinatorEnded { cure, .. } => cure.clone(),
+            Self::OtherVersion { .. } => {
+                Some("`permafrost drain` of that version ends it; or name another --home".to_owned())
+            }
+            Self::Agent(error) => error.cure(),
+            Self::Worker(error) => error.cure(),
+            Self::Unfinished(_) => Some(
+                "`permafrost explain TRIAL` says more; `permafrost retry --failed` and the same command run them again"
+                    .to_owned(),
+            ),
+            Self::NotFound { cure, .. } => Some(cure.clone()),
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => Some("check the path".to_owned()),
+                io::ErrorKind::PermissionDenied => Some("check its permissions".to_owned()),
+                io::ErrorKind::StorageFull => Some("free space on that disk".to_owned()),
+                _ => None,
+            },
+            Self::Sweep(_) | Self::Unhealthy(_) | Self::Interrupted(_) => None,
+        }
+    }
+}
+
+impl Diagnostic for CliError {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.cure().map(|cure| Box::new(cure) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        match self {
+            Self::Sweep(errors) => errors.source_code(),
+            _ => None,
+        }
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        match self {
+            Self::Sweep(errors) => errors.related(),
+            Self::Unfinished(unfinished) => unfinished.related(),
+            _ => None,
+        }
+    }
+}
+
+/// Missing files as a list, those of one thing under its name and cure.
+struct MissingFiles<'a>(&'a [Missing]);
+
+impl fmt::Display for MissingFiles<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} files or folders are missing", self.0.len())?;
+        let mut last = "";
+        for missing in self.0 {
+            if missing.what != last {
+                write!(f, "\n{}: {}", missing.what, missing.cure)?;
+                last = &missing.what;
+            }
+            write!(f, "\n    {}", missing.path.display())?;
+        }
+        Ok(())
+    }
+}

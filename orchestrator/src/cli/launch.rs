@@ -1,0 +1,203 @@
+//! `permafrost launch`.
+
+use std::time::Instant;
+
+use permafrost_worker::agent::AgentError;
+use serde_json::json;
+
+use super::{
+    args::{Global, Launch},
+    connect::{self, Coordinator, Start},
+    error::CliError,
+    failures::Unfinished,
+    follow::{Followed, follow},
+    results::{self, StoredReport},
+    ui,
+};
+use crate::{
+    coordinator::api::{Submit, Submitted, SubmittedTrial},
+    report::{Format, Table},
+    store::{DATABASE, Reader, StoreError, SweepProgress, SweepRow},
+    sweep::{self, Plan},
+};
+
+/// A coordinator that is killed so often is not started again.
+const MAX_DEATHS: u32 = 20;
+/// Times a coordinator that is just leaving is asked.
+const MAX_TRIES: u32 = 20;
+
+/// Runs a sweep, or goes on with it.
+pub(super) async fn run(global: &Global, args: &Launch) -> Result<(), CliError> {
+    let began = Instant::now();
+    let plan = sweep::load(&args.file)?;
+    if let Some((reader, sweep)) = finished(global, &plan).await? {
+        return report(global, &reader, &sweep, began).await;
+    }
+    if !plan.missing.is_empty() {
+        return Err(CliError::Missing(plan.missing));
+    }
+    let start = Start { home: &global.home, port: args.port, machine: &args.machine, intervals: &args.intervals };
+    let mut deaths = 0;
+    loop {
+        let mut coordinator = submit(&start, &plan).await?;
+        if deaths == 0 {
+            greet(&plan, &coordinator, args);
+        }
+        let reader = Reader::open(&global.home.join(DATABASE)).await?;
+        let sweep = latest(&reader, &plan).await?;
+        if args.detach {
+            return detached(global, &sweep);
+        }
+        match follow(&reader, sweep.sweep, &mut coordinator).await? {
+            Followed::Finished => return report(global, &reader, &sweep, began).await,
+            Followed::Drained => return Err(interrupted(&reader.progress(sweep.sweep).await?, "stopped")),
+            Followed::Abandoned => {
+                return Err(interrupted(
+                    &reader.progress(sweep.sweep).await?,
+                    "left; the coordinator goes on stopping",
+                ));
+            }
+            Followed::Died(how) => {
+                deaths += 1;
+                if deaths > MAX_DEATHS {
+                    let message = "it was killed again and again".to_owned();
+                    return Err(CliError::CoordinatorEnded { status: how, code: None, message, cure: None });
+                }
+                ui::say(format_args!(
+                    "the coordinator was killed ({how}): starting another, which goes on from the database"
+                ));
+            }
+        }
+    }
+}
+
+/// The sweep, if it was launched before just so and nothing of it is left to run.
+async fn finished(global: &Global, plan: &Plan) -> Result<Option<(Reader, SweepRow)>, CliError> {
+    let reader = match Reader::open(&global.home.join(DATABASE)).await {
+        Ok(reader) => reader,
+        // Whoever coordinates next makes it, or brings it up to date.
+        Err(StoreError::Missing(_) | StoreError::Older { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(sweep) = reader.latest(Some(&plan.name)).await?.filter(|sweep| sweep.digest == plan.digest) else {
+        return Ok(None);
+    };
+    let progress = reader.progress(sweep.sweep).await?;
+    // Launching again takes a cancellation back.
+    let over = progress.is_finished() && progress.count(&["cancelled"]) == 0;
+    Ok(over.then_some((reader, sweep)))
+}
+
+/// Submits the plan to the coordinator of the home folder.
+async fn submit(start: &Start<'_>, plan: &Plan) -> Result<Coordinator, CliError> {
+    let trials = plan.trials.iter().map(|trial| SubmittedTrial {
+        stage: trial.stage.clone(),
+        parameters: trial.parameters.clone(),
+        task: trial.task.clone(),
+    });
+    let body = Submit {
+        name: plan.name.clone(),
+        source: plan.source.clone(),
+        digest: plan.digest.clone(),
+        report: json!(StoredReport::of(plan)),
+        tags: plan.tags.clone(),
+        trials: trials.collect(),
+    };
+    let mut tries = 0;
+    loop {
+        let mut coordinator = connect::join_or_start(start).await?;
+        tries += 1;
+        match coordinator.client.post_once::<_, Submitted>("/v1/submit", &body).await {
+            Ok(_) => return Ok(coordinator),
+            // It is just leaving, or was killed: another one is started.
+            Err(AgentError::Unreachable { .. } | AgentError::Refused { status: 503, .. }) if tries < MAX_TRIES => {
+                coordinator.life()?;
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+            Err(error) => {
+                // What the coordinator itself says about its end is more to the point.
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                coordinator.life()?;
+                return Err(error.into());
+            }
+        }
+    }
+}
+
+async fn latest(reader: &Reader, plan: &Plan) -> Result<SweepRow, CliError> {
+    let found = reader.latest(Some(&plan.name)).await?;
+    found.ok_or_else(|| StoreError::Content(format!("sweep `{}` was submitted and is not there", plan.name)).into())
+}
+
+/// Says what is about to happen.
+fn greet(plan: &Plan, coordinator: &Coordinator, args: &Launch) {
+    ui::say(format_args!("{}: {} trials in {} stages", plan.name, plan.trials.len(), plan.stages.len()));
+    for notice in permafrost_worker::datasets::fetch::notices(plan.trials.iter().map(|trial| &trial.task)) {
+        ui::say(format_args!("note: {notice}"));
+    }
+    let default = |name: &str| {
+        args.machine.devices == [name] && args.machine.threads.is_none() && args.machine.wheel_dir.is_none()
+    };
+    if coordinator.joined() && !default("cpu") {
+        ui::say("note: a coordinator runs already; --device, --threads and --wheel-dir are for one that is started");
+    }
+}
+
+fn detached(global: &Global, sweep: &SweepRow) -> Result<(), CliError> {
+    if global.json {
+        return ui::json(&json!({"sweep": sweep.name, "revision": sweep.revision}));
+    }
+    let program = ui::program(&global.home);
+    ui::out(format_args!("{} runs; `{program} status` shows how far it is, `{program} drain` stops it", sweep.name))
+}
+
+fn interrupted(progress: &SweepProgress, how: &str) -> CliError {
+    let (done, total) = (progress.count(&["done"]), progress.total());
+    CliError::Interrupted(format!("{how}; {done} of {total} trials are done, the same command goes on"))
+}
+
+/// Prints the tables, and what to do next; an error when trials have no result.
+async fn report(global: &Global, reader: &Reader, sweep: &SweepRow, began: Instant) -> Result<(), CliError> {
+    let progress = reader.progress(sweep.sweep).await?;
+    let tables: Vec<Table> = results::tables(reader, sweep).await?;
+    if global.json {
+        ui::out(results::document(sweep, &tables, Format::Json)?)?;
+    } else {
+        ui::out(results::document(sweep, &tables, Format::Table)?.trim_end())?;
+    }
+    let done = progress.count(&["done"]);
+    if !progress.is_done() {
+        let failures = reader.failures(sweep.sweep).await?;
+        return Err(Unfinished::new(progress.total() - done, progress.total(), &failures).into());
+    }
+    if !global.json {
+        let reused: i64 = progress.stages.iter().map(|row| row.reused).sum();
+        let took = ui::duration(began.elapsed().as_millis() as i64);
+        ui::say(format_args!(
+            "\n{done} trials are done, {reused} of them before this sweep was launched; this took {took}"
+        ));
+        next(global, reader, sweep).await?;
+    }
+    Ok(())
+}
+
+/// Three commands to try.
+async fn next(global: &Global, reader: &Reader, sweep: &SweepRow) -> Result<(), CliError> {
+    let program = ui::program(&global.home);
+    let best = best_trial(reader, sweep).await?;
+    ui::out("\nnext:")?;
+    ui::out(format_args!("  {program} results {} --format markdown", sweep.name))?;
+    if let Some(trial) = best {
+        ui::out(format_args!("  {program} explain {trial}"))?;
+    }
+    ui::out(format_args!(
+        "  {program} sql \"SELECT * FROM cells WHERE sweep = '{}' ORDER BY mean DESC LIMIT 5\"",
+        sweep.name
+    ))
+}
+
+/// A trial of the last stage.
+async fn best_trial(reader: &Reader, sweep: &SweepRow) -> Result<Option<String>, CliError> {
+    let results = reader.results(sweep.sweep).await?;
+    Ok(results.last().map(|row| row.id[..10].to_owned()))
+}

@@ -1,0 +1,71 @@
+//! From arguments to an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::{
+    args::{Args, Global, Verb},
+    completions, control, coordinator, doctor,
+    error::{CliError, exit},
+    explain, launch,
+    logging::{self, LogFile},
+    logs, plan, results, schema, sql, status, ui, worker,
+};
+
+/// The program.
+pub fn main() -> ExitCode {
+    let Args { global, verb } = Args::parse();
+    start_logging(&global, &verb);
+    let json = global.json;
+    match run(global, verb) {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(error) => {
+            ui::error(&error, json);
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+fn start_logging(global: &Global, verb: &Verb) {
+    let file = match verb {
+        Verb::Coordinator(_) => Some(LogFile::Coordinator),
+        Verb::Worker(args) => Some(LogFile::Worker { device: &args.device, by_hand: !args.exit_with_parent }),
+        _ => None,
+    };
+    logging::start(global.verbose, &global.home, file.as_ref());
+}
+
+fn run(global: Global, verb: Verb) -> Result<(), CliError> {
+    match verb {
+        Verb::Schema => return schema::run(),
+        Verb::Completions(args) => {
+            completions::run(&args);
+            return Ok(());
+        }
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|source| CliError::Io { action: "start", path: "threads".into(), source })?;
+    let result = runtime.block_on(async {
+        match verb {
+            Verb::Plan(args) => plan::run(&global, &args).await,
+            Verb::Launch(args) => launch::run(&global, &args).await,
+            Verb::Status(args) => status::run(&global, &args).await,
+            Verb::Explain(args) => explain::run(&global, &args).await,
+            Verb::Results(args) => results::run(&global, &args).await,
+            Verb::Sql(args) => sql::run(&global, &args).await,
+            Verb::Logs(args) => logs::run(&global, &args).await,
+            Verb::Retry(args) => control::retry(&global, &args).await,
+            Verb::Cancel(args) => control::cancel(&global, &args).await,
+            Verb::Drain => control::drain(&global).await,
+            Verb::Worker(args) => worker::run(&global, args).await,
+            Verb::Doctor(args) => doctor::run(&global, &args).await,
+            Verb::Coordinator(args) => coordinator::run(&global, args).await,
+            Verb::Schema | Verb::Completions(_) => Ok(()),
+        }
+    });
+    // A thread that computes must not hold up the exit.
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,37 @@
+//! `permafrost sql`.
+
+use std::io::Read;
+
+use serde_json::{Map, Value};
+
+use super::{
+    args::{Global, Sql},
+    error::CliError,
+    ui,
+};
+use crate::{
+    report::{Format, Table, render},
+    store::{DATABASE, QueryResult, Reader, SqlValue},
+};
+
+/// Asks the database.
+pub(super) async fn run(global: &Global, args: &Sql) -> Result<(), CliError> {
+    let mut query = args.query.clone();
+    if query == "-" {
+        query.clear();
+        let failed = |source| CliError::Io { action: "read", path: "standard input".into(), source };
+        std::io::stdin().read_to_string(&mut query).map_err(failed)?;
+    }
+    let reader = Reader::open(&global.home.join(DATABASE)).await?;
+    let result = reader.query(&query).await?;
+    if global.json || args.format == Format::Json {
+        return ui::json(&objects(&result));
+    }
+    ui::out(render(&[Table::of_query(&result)], args.format, ui::style()).trim_end())
+}
+
+/// An object a row.
+fn objects(result: &QueryResult) -> Vec<Map<String, Value>> {
+    let value = |value: &SqlValue| serde_json::to_value(value).unwrap_or(Value::Null);
+    result.rows.iter().map(|row| result.columns.iter().cloned().zip(row.iter().map(value)).collect()).collect()
+}

@@ -1,0 +1,168 @@
+//! `permafrost status`.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::{
+    args::{Global, Status},
+    connect,
+    error::CliError,
+    failures, ui,
+};
+use crate::store::{DATABASE, Reader, SweepProgress, SweepRow, WorkerRow};
+
+/// Running trials that are listed.
+const MAX_RUNNING: usize = 20;
+/// Sweeps that are named.
+const MAX_SWEEPS: usize = 20;
+
+/// The sweep of that name; without one, the sweep launched last.
+///
+/// # Errors
+/// [`CliError::NotFound`] that names those there are.
+pub(super) async fn sweep_named(reader: &Reader, name: Option<&str>) -> Result<SweepRow, CliError> {
+    if let Some(sweep) = reader.latest(name).await? {
+        return Ok(sweep);
+    }
+    let names = names(&reader.sweeps().await?);
+    let cure = match (name, names.as_slice()) {
+        (_, []) => "launch one first".to_owned(),
+        (Some(name), names) => {
+            let near = names.iter().max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name)));
+            let near = near.filter(|near| strsim::jaro(near, name) > 0.7);
+            near.map_or_else(|| format!("there are {}", names.join(", ")), |near| format!("did you mean `{near}`?"))
+        }
+        (None, names) => format!("there are {}", names.join(", ")),
+    };
+    let what =
+        name.map_or("there is no sweep in this database".to_owned(), |name| format!("there is no sweep `{name}`"));
+    Err(CliError::NotFound { what, cure })
+}
+
+/// Names of sweeps, each once, newest first.
+fn names(sweeps: &[SweepRow]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for sweep in sweeps {
+        if !names.contains(&sweep.name) && names.len() < MAX_SWEEPS {
+            names.push(sweep.name.clone());
+        }
+    }
+    names
+}
+
+/// Prints how far a sweep is.
+pub(super) async fn run(global: &Global, args: &Status) -> Result<(), CliError> {
+    let reader = Reader::open(&global.home.join(DATABASE)).await?;
+    let sweep = sweep_named(&reader, args.sweep.as_deref()).await?;
+    let progress = reader.progress(sweep.sweep).await?;
+    let failures = failures::reasons(&reader.failures(sweep.sweep).await?);
+    let workers = reader.workers().await?;
+    let others: Vec<String> = names(&reader.sweeps().await?).into_iter().filter(|name| *name != sweep.name).collect();
+    let coordinator = connect::running(&global.home).await.ok().flatten().map(|client| client.endpoint().clone());
+    if global.json {
+        return ui::json(&json!({
+            "sweep": sweep, "stages": progress.stages, "running": progress.running, "failures": failures,
+            "workers": workers, "coordinator": coordinator, "other_sweeps": others,
+        }));
+    }
+    ui::out(format_args!("{} (revision {}), launched {}", sweep.name, sweep.revision, ui::time(sweep.submitted)))?;
+    ui::out(stages(&progress))?;
+    if !progress.running.is_empty() {
+        ui::out(format_args!("\n{}", running(&progress)))?;
+    }
+    for reason in failures {
+        ui::out(format_args!("\n{reason}"))?;
+        if let Some(cure) = reason.cure {
+            ui::out(format_args!("  hint: {cure}"))?;
+        }
+    }
+    let here: Vec<&WorkerRow> = workers.iter().filter(|worker| worker.ended.is_none()).collect();
+    match coordinator {
+        Some(endpoint) => {
+            ui::out(format_args!(
+                "\ncoordinator: process {} at {}, with {} workers",
+                endpoint.pid,
+                endpoint.address,
+                here.len()
+            ))?;
+            for worker in here {
+                ui::out(format_args!(
+                    "  {} on {} ({}), {} trials",
+                    worker.device, worker.host, worker.model, worker.running
+                ))?;
+            }
+        }
+        None if progress.is_finished() => {}
+        None => ui::out("\nno coordinator runs: launch the sweep again to go on")?,
+    }
+    if !others.is_empty() {
+        ui::out(format_args!("\nother sweeps: {}", others.join(", ")))?;
+    }
+    Ok(())
+}
+
+fn stages(progress: &SweepProgress) -> String {
+    const STATES: [(&str, &[&str]); 5] = [
+        ("done", &["done"]),
+        ("running", &["running"]),
+        ("ready", &["ready"]),
+        ("waiting", &["waiting"]),
+        ("without result", &["failed", "diverged", "pruned", "cancelled"]),
+    ];
+    let mut order: Vec<&str> = Vec::new();
+    let mut counts: BTreeMap<(&str, usize), i64> = BTreeMap::new();
+    let mut reused: BTreeMap<&str, i64> = BTreeMap::new();
+    for row in &progress.stages {
+        if !order.contains(&row.stage.as_str()) {
+            order.push(&row.stage);
+        }
+        if let Some(column) = STATES.iter().position(|(_, names)| names.contains(&row.state.as_str())) {
+            *counts.entry((&row.stage, column)).or_default() += row.trials;
+        }
+        *reused.entry(&row.stage).or_default() += row.reused;
+    }
+    let rows = order
+        .iter()
+        .map(|&stage| {
+            let count = |column| counts.get(&(stage, column)).copied().unwrap_or(0);
+            let total: i64 = (0..STATES.len()).map(count).sum();
+            let numbers = (0..STATES.len()).map(|column| count(column).to_string());
+            let ends = [total.to_string(), reused.get(stage).copied().unwrap_or(0).to_string()];
+            std::iter::once(stage.to_owned()).chain(numbers).chain(ends).collect()
+        })
+        .collect();
+    let headers: Vec<&str> =
+        std::iter::once("stage").chain(STATES.iter().map(|(name, _)| *name)).chain(["trials", "reused"]).collect();
+    ui::grid(&headers, rows, &[1, 2, 3, 4, 5, 6, 7])
+}
+
+fn running(progress: &SweepProgress) -> String {
+    let now = jiff::Timestamp::now().as_millisecond();
+    let rows = progress
+        .running
+        .iter()
+        .take(MAX_RUNNING)
+        .map(|row| {
+            let done = match row.total_units {
+                0 => "-".to_owned(),
+                total => format!("{} %", 100 * row.done_units / total),
+            };
+            let since = ui::duration(now - row.started);
+            vec![
+                row.stage.clone(),
+                row.id[..10].to_owned(),
+                row.attempt.to_string(),
+                done,
+                since,
+                row.device.clone(),
+                row.host.clone(),
+            ]
+        })
+        .collect();
+    let table = ui::grid(&["running", "trial", "attempt", "done", "since", "device", "host"], rows, &[2, 3, 4]);
+    match progress.running.len().saturating_sub(MAX_RUNNING) {
+        0 => table,
+        more => format!("{table}\nand {more} more"),
+    }
+}

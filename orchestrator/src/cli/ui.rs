@@ -1,0 +1,147 @@
+//! All that is printed. A reader that has gone (`permafrost results | head`) is no error.
+
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+    path::Path,
+};
+
+use comfy_table::{CellAlignment, ContentArrangement, presets};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use serde::Serialize;
+use serde_json::json;
+
+use super::error::CliError;
+use crate::report::Style;
+
+/// Columns of a page that is not a terminal.
+const PAGE: usize = 100;
+
+/// Prints a line to standard output.
+pub(super) fn out(text: impl Display) -> Result<(), CliError> {
+    written(writeln!(io::stdout().lock(), "{text}"))
+}
+
+/// Prints a value as indented JSON to standard output.
+pub(super) fn json(value: &impl Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| written_error(io::Error::other(error)))?;
+    out(text)
+}
+
+fn written(result: io::Result<()>) -> Result<(), CliError> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(written_error(error)),
+        _ => Ok(()),
+    }
+}
+
+fn written_error(source: io::Error) -> CliError {
+    CliError::Io { action: "write", path: "standard output".into(), source }
+}
+
+/// Prints a line for people to standard error.
+pub(super) fn say(text: impl Display) {
+    writeln!(io::stderr().lock(), "{text}").ok();
+}
+
+/// Prints an error with its cure.
+pub(super) fn error(error: &CliError, as_json: bool) {
+    if as_json {
+        let value = json!({"error": {"message": error.to_string(), "cure": error.cure(), "code": error.code()}});
+        say(value);
+    } else {
+        say(rendered(error).trim_end());
+    }
+}
+
+/// A diagnostic as it is shown on standard error.
+pub(super) fn rendered(diagnostic: &dyn Diagnostic) -> String {
+    let terminal = io::stderr().is_terminal();
+    let theme = match (terminal, std::env::var_os("NO_COLOR").is_some()) {
+        (true, false) => GraphicalTheme::unicode(),
+        _ => GraphicalTheme::unicode_nocolor(),
+    };
+    let mut handler = GraphicalReportHandler::new_themed(theme);
+    // A file or a pipe gets whole lines, so that they can be searched.
+    handler = match terminal_width() {
+        Some(width) if terminal => handler.with_width(width),
+        _ => handler.with_wrap_lines(false).with_width(PAGE),
+    };
+    let mut text = String::new();
+    match handler.render_report(&mut text, diagnostic) {
+        Ok(()) => text,
+        Err(_) => diagnostic.to_string(),
+    }
+}
+
+/// Columns of the terminal.
+fn terminal_width() -> Option<usize> {
+    let width = rustix::termios::tcgetwinsize(io::stderr()).ok()?.ws_col;
+    (width > 0).then_some(usize::from(width))
+}
+
+/// How tables look on standard output.
+pub(super) fn style() -> Style {
+    let terminal = io::stdout().is_terminal();
+    let width = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|width| *width > 0);
+    Style { width: if terminal { width } else { None }, color: terminal && std::env::var_os("NO_COLOR").is_none() }
+}
+
+/// A table without lines, for facts of various kinds; columns in `right` are numbers.
+pub(super) fn grid(headers: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(headers.iter().map(|header| (*header).to_owned()).collect::<Vec<_>>());
+    table.add_rows(rows);
+    for &column in right {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt()
+}
+
+/// Bytes for people.
+pub(super) fn bytes(bytes: u64) -> String {
+    indicatif::DecimalBytes(bytes).to_string()
+}
+
+/// A duration for people.
+pub(super) fn duration(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    match seconds {
+        0..60 => format!("{}.{} s", seconds, ms.max(0) % 1000 / 100),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// A moment in the user's time zone.
+pub(super) fn time(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(
+        |_| ms.to_string(),
+        |at| at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+    )
+}
+
+/// JSON parameters as `name=value` pairs.
+pub(super) fn parameters(value: &serde_json::Value) -> String {
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match value.as_object() {
+        Some(map) => map.iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(" "),
+        None => text(value),
+    }
+}
+
+/// How a user would call this program again, with the home folder where that is not the default.
+pub(super) fn program(home: &Path) -> String {
+    let typed = std::env::args().next().filter(|name| name.contains('/'));
+    let program = match std::env::var_os("CARGO") {
+        Some(_) => "cargo run --release --".to_owned(),
+        None => typed.unwrap_or_else(|| "permafrost".to_owned()),
+    };
+    if home == Path::new(".permafrost") || std::env::var_os("PERMAFROST_HOME").is_some() {
+        return program;
+    }
+    format!("{program} --home {}", home.display())
+}

@@ -1,0 +1,30 @@
+//! `permafrost worker`.
+
+use std::io::Read;
+
+use permafrost_worker::{agent, device::Device};
+
+use super::{
+    args::{Global, Worker},
+    connect,
+    error::{CliError, exit},
+};
+
+/// Runs a worker until the coordinator lets it go.
+pub(super) async fn run(global: &Global, args: Worker) -> Result<(), CliError> {
+    if args.exit_with_parent {
+        std::thread::spawn(exit_with_parent);
+    }
+    let device = Device::open(&args.device, args.threads.map(usize::from))?;
+    let wheel_dir = args.wheel_dir.as_deref().map(connect::folder).transpose()?;
+    agent::run(agent::Options { home: global.home.clone(), device, wheel_dir }).await?;
+    Ok(())
+}
+
+/// The other end of standard input is held by whoever started this process: when it closes, that one is gone, however it
+/// went, and so is the right to the leases.
+fn exit_with_parent() {
+    let mut buffer = [0; 64];
+    while std::io::stdin().read(&mut buffer).is_ok_and(|count| count > 0) {}
+    std::process::exit(i32::from(exit::COORDINATOR));
+}

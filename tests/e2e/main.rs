@@ -1,0 +1,5 @@
+//! End-to-end tests on the real program.
+
+mod operations;
+mod support;
+mod training;

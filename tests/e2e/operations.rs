@@ -36,7 +36,7 @@ fn a_sweep_runs_and_prints_its_table() {
     let world = World::new();
     world.write("x.yaml", &noop("index: {values: [1, 2, 3]}, steps: {value: 4}"));
     let (stdout, _) = world.expect(0, &launch("x.yaml"));
-    assert!(stdout.contains("0.2") && stdout.contains("next:"), "{stdout}");
+    assert!(stdout.contains("0.167") && stdout.contains("next:"), "{stdout}");
     assert_eq!(world.number("SELECT count(*) FROM metrics"), 12);
     let (json, _) = world.expect(0, &["results", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -35,8 +35,11 @@ pub(super) fn table(table: &Table, style: Style) -> String {
     match &table.body {
         Body::Grid(grid) => {
             let (value, by) = grid.subject();
-            out += &emphasis(&clean(&(value + &by)), "2", style);
-            out.push('\n');
+            let subject = clean(&(value + &by));
+            if subject != clean(&table.title) {
+                out += &emphasis(&subject, "2", style);
+                out.push('\n');
+            }
             out += &if table.is_empty() { format!("{EMPTY}\n") } else { draw_grid(grid, style) };
             notes.extend(grid.legend(table.note.is_some(), "second lines").iter().map(|line| clean(line)));
         }

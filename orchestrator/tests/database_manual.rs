@@ -34,6 +34,9 @@ async fn the_manual_is_current() {
         assert!(!reader.query(query).await.unwrap().columns.is_empty(), "{query}");
     }
 
+    let each = reader.query("SELECT key, value FROM json_each('[1]') WHERE value > 1").await.unwrap();
+    assert_eq!(each.columns, ["key", "value"]);
+
     // Without SQLite's own tables and that of the migrations.
     let names = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT GLOB '*sql*'";
     let names = reader.query(names).await.unwrap();

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use sqlx::{
-    AssertSqlSafe, Column, Connection, Executor, Row, SqlSafeStr, SqliteConnection, TypeInfo, ValueRef,
+    AssertSqlSafe, Column, Connection, Executor, Row, SqlSafeStr, SqliteConnection, Statement, TypeInfo, ValueRef,
     sqlite::SqliteRow,
 };
 
@@ -45,9 +45,9 @@ impl Reader {
         let mut connection =
             SqliteConnection::connect_with(&open::reading(&self.path)).await.map_err(|e| self.failed(e))?;
         forbid_attaching(&mut connection).await.map_err(|error| self.failed(error))?;
-        let described =
-            (&mut connection).describe(AssertSqlSafe(sql.to_owned()).into_sql_str()).await.map_err(wrong)?;
-        let mut columns: Vec<String> = described.columns().iter().map(|column| column.name().to_owned()).collect();
+        // Not `describe`: that fails for functions such as json_each.
+        let prepared = (&mut connection).prepare(AssertSqlSafe(sql.to_owned()).into_sql_str()).await.map_err(wrong)?;
+        let mut columns: Vec<String> = prepared.columns().iter().map(|column| column.name().to_owned()).collect();
         let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.map_err(wrong)?;
         if let Some(first) = rows.first() {
             columns = first.columns().iter().map(|column| column.name().to_owned()).collect();

@@ -4,6 +4,8 @@
 //!
 //! `PERMAFROST_SEED=N` runs one history again; a failure prints its seed.
 
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use permafrost::core::{AttemptState, Core, CoreError, Effect, End, Event, Limits, NewTrial, Restored, TrialState};

@@ -1,5 +1,7 @@
 //! What a user is told about a wrong sweep file, as pictures of the terminal; and that no file can break the parser.
 
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
 use std::path::Path;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};

@@ -1,5 +1,7 @@
 //! The sweeps that come with the program, and what becomes of them.
 
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
 use std::{collections::HashSet, path::Path};
 
 use permafrost::sweep::{self, Plan};
@@ -17,7 +19,7 @@ fn counts(plan: &Plan) -> Vec<(&str, usize)> {
 fn check_order(plan: &Plan) {
     let mut seen = HashSet::new();
     for trial in &plan.trials {
-        assert_eq!(trial.id, trial.task.id().unwrap());
+        assert_eq!(trial.id, trial.task.id().expect("a task is JSON"));
         for input in trial.task.inputs() {
             assert!(seen.contains(&input), "{:?} comes before its input", trial.id);
         }

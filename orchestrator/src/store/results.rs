@@ -154,6 +154,9 @@ pub struct WorkerRow {
     pub running: i64,
 }
 
+/// Stage, trial, state, parameters, and a result where there is one.
+type ValueRow = (String, String, String, String, Option<String>, Option<f64>);
+
 impl Reader {
     /// All sweeps, newest first.
     ///
@@ -207,7 +210,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`].
     pub async fn results(&self, sweep: i64) -> Result<Vec<ResultRow>, StoreError> {
-        let rows: Vec<(String, String, String, String, Option<String>, Option<f64>)> = sqlx::query_as(
+        let rows: Vec<ValueRow> = sqlx::query_as(
             "SELECT st.stage, t.id, t.state, st.parameters, r.name, r.value
              FROM sweep_trials st JOIN trials t USING (trial)
              LEFT JOIN results r ON r.trial = t.trial AND t.state = 'done'

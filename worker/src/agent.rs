@@ -110,7 +110,10 @@ impl Agent {
         let heartbeat = Duration::from_millis(self.registered.heartbeat_ms);
         let mut next = Instant::now() + heartbeat;
         loop {
-            members.changed(next).await;
+            // Who pends more than a report holds may be waiting for room, and will not tell again.
+            if !members.wants_flush() {
+                members.changed(next).await;
+            }
             self.hand_in(members).await?;
             if members.all_finished() {
                 return Ok(());

@@ -1,6 +1,6 @@
 //! Trials and their edges: growing the graph, and what unblocks most.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use permafrost_worker::{id::TrialId, protocol::Attempt, task::Kind};
 use uuid::Uuid;
@@ -70,14 +70,12 @@ impl Graph {
     /// their inputs uncounted.
     pub(super) fn add(&mut self, new: Vec<NewTrial>) -> Result<Index, CoreError> {
         let first = self.trials.len();
-        let fresh = self.fresh(new)?;
-        let place: BTreeMap<TrialId, usize> =
-            fresh.iter().enumerate().map(|(i, trial)| (trial.id, first + i)).collect();
+        let (fresh, place) = self.fresh(new)?;
         let mut edges = Vec::with_capacity(fresh.len());
         for trial in &fresh {
             let mut inputs = Vec::with_capacity(trial.inputs.len());
             for &input in &trial.inputs {
-                let known = self.find(input).or_else(|| place.get(&input).map(|&i| i as Index));
+                let known = self.find(input).or_else(|| place.get(&input).map(|&at| (first + at) as Index));
                 inputs.push(known.ok_or(CoreError::UnknownInput { trial: trial.id, input })?);
             }
             inputs.sort_unstable();
@@ -87,6 +85,8 @@ impl Graph {
         if let Some(at) = cycle(first, &edges) {
             return Err(CoreError::Cycle(fresh[at].id));
         }
+        self.trials.reserve(fresh.len());
+        self.index.reserve(fresh.len());
         for (trial, inputs) in fresh.into_iter().zip(&edges) {
             self.insert(trial, inputs.clone());
         }
@@ -98,10 +98,10 @@ impl Graph {
         Ok(first as Index)
     }
 
-    /// The unknown ones, each once.
-    fn fresh(&self, new: Vec<NewTrial>) -> Result<Vec<NewTrial>, CoreError> {
-        let mut seen: HashMap<TrialId, usize> = HashMap::new();
-        let mut fresh: Vec<NewTrial> = Vec::new();
+    /// The unknown ones, each once, and where each stands among them.
+    fn fresh(&self, new: Vec<NewTrial>) -> Result<(Vec<NewTrial>, HashMap<TrialId, usize>), CoreError> {
+        let mut seen: HashMap<TrialId, usize> = HashMap::with_capacity(new.len());
+        let mut fresh: Vec<NewTrial> = Vec::with_capacity(new.len());
         for trial in new {
             if self.index.contains_key(&trial.id) {
                 continue;
@@ -115,7 +115,7 @@ impl Graph {
                 }
             }
         }
-        Ok(fresh)
+        Ok((fresh, seen))
     }
 
     fn insert(&mut self, trial: NewTrial, inputs: Vec<Index>) {

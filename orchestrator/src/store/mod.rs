@@ -2,6 +2,7 @@
 
 mod change;
 mod error;
+mod metrics;
 mod open;
 mod query;
 mod reader;

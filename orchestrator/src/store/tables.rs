@@ -2,13 +2,16 @@
 //!
 //! Rows without floating-point numbers travel as one JSON parameter that SQLite takes apart (`json_each`): one prepared
 //! statement serves any number of rows. Numbers are bound instead, many rows a statement: text would not keep every bit.
+//!
+//! The `+` before a state keeps SQLite from its index: it would look for the parameter's rows beside every trial of that state
+//! instead of looking up the trials of the parameter.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use jiff::Timestamp;
 use permafrost_worker::{
     id::TrialId,
-    protocol::{Attempt, Checkpoint, Point},
+    protocol::{Attempt, Checkpoint},
 };
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, SqliteConnection};
@@ -16,14 +19,15 @@ use uuid::Uuid;
 
 use super::{
     change::{Change, EndedAttempt, NewWorker, Progress, Recorded, Refused, ResultRows, StateChange},
+    metrics::Reported,
     submit,
     trials::read_restored,
     writer::Failed,
 };
 use crate::core::Restored;
 
-/// Rows of metrics a statement. SQLite allows 32,766 parameters.
-const POINT_ROWS: usize = 1_000;
+/// Rows of results a statement. SQLite allows 32,766 parameters.
+const RESULT_ROWS: usize = 1_000;
 /// Events that are kept.
 const MAX_EVENTS: i64 = 100_000;
 /// Events are trimmed when so many were added.
@@ -39,7 +43,7 @@ pub(super) fn now_ms() -> i64 {
 /// What the writer remembers of the tables, so that it need not ask.
 pub(super) struct Tables {
     pub(super) rows: HashMap<TrialId, i64>,
-    metrics: HashMap<String, i64>,
+    pub(super) metrics: HashMap<String, i64>,
     workers: HashMap<Uuid, i64>,
     events: i64,
 }
@@ -55,7 +59,28 @@ impl Tables {
         ))
     }
 
+    /// Makes all of `changes`, in this order.
     pub(super) async fn write(
+        &mut self,
+        db: &mut SqliteConnection,
+        changes: Vec<Change>,
+        recorded: &mut Recorded,
+    ) -> Result<(), Failed> {
+        let mut changes = VecDeque::from(changes);
+        loop {
+            let reported = Reported::take(&mut changes);
+            if !reported.is_empty() {
+                self.points(db, reported, &mut recorded.refused).await?;
+                continue;
+            }
+            match changes.pop_front() {
+                Some(change) => self.write_one(db, change, recorded).await?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn write_one(
         &mut self,
         db: &mut SqliteConnection,
         change: Change,
@@ -68,7 +93,9 @@ impl Tables {
             Change::WorkerSeen(worker) => self.worker_seen(db, worker).await?,
             Change::WorkerEnded(worker) => self.worker_ended(db, worker).await?,
             Change::Grant { worker, leases } => self.grant(db, worker, &leases, refused).await?,
-            Change::Points { trial, attempt, points } => self.points(db, trial, attempt, points, refused).await?,
+            Change::Points { trial, attempt, points } => {
+                self.points(db, vec![Reported { trial, attempt, points }], refused).await?;
+            }
             Change::Progress(progress) => self.progress(db, &progress).await?,
             Change::Checkpoint { trial, attempt, checkpoint } => {
                 self.checkpoint(db, trial, attempt, &checkpoint, refused).await?;
@@ -144,7 +171,7 @@ impl Tables {
         let granted: Vec<i64> = sqlx::query_scalar(
             "UPDATE trials SET state = 'running', attempts = attempts + 1, not_before = NULL, ended = NULL
              FROM json_each(?1) AS j
-             WHERE trials.trial = j.value ->> 0 AND trials.attempts = (j.value ->> 1) - 1 AND trials.state = 'ready'
+             WHERE trials.trial = j.value ->> 0 AND trials.attempts = (j.value ->> 1) - 1 AND +trials.state = 'ready'
              RETURNING trials.trial",
         )
         .bind(pairs_json(&leases))
@@ -165,39 +192,6 @@ impl Tables {
         Ok(())
     }
 
-    async fn points(
-        &mut self,
-        db: &mut SqliteConnection,
-        trial: TrialId,
-        attempt: Attempt,
-        points: Vec<Point>,
-        refused: &mut Vec<Refused>,
-    ) -> Result<(), Failed> {
-        let lease = self.pairs([(trial, attempt)])?;
-        if running(db, &lease, "metrics", refused).await?.is_empty() {
-            return Ok(());
-        }
-        for point in &points {
-            if !self.metrics.contains_key(&point.name) {
-                let id = sqlx::query_scalar("INSERT INTO metric_names (name) VALUES (?) RETURNING metric")
-                    .bind(&point.name)
-                    .fetch_one(&mut *db)
-                    .await?;
-                self.metrics.insert(point.name.clone(), id);
-            }
-        }
-        for rows in points.chunks(POINT_ROWS) {
-            let mut query = sqlx::query(AssertSqlSafe(points_sql(rows.len())));
-            for point in rows {
-                query = query.bind(lease[0].row).bind(self.metrics[&point.name]).bind(point.step as i64);
-                query = query.bind(attempt).bind(point.value);
-            }
-            // Only the full chunk's statement is worth keeping.
-            query.persistent(rows.len() == POINT_ROWS || rows.len() <= 4).execute(&mut *db).await?;
-        }
-        Ok(())
-    }
-
     async fn progress(&mut self, db: &mut SqliteConnection, progress: &[Progress]) -> Result<(), Failed> {
         let rows = progress
             .iter()
@@ -206,7 +200,7 @@ impl Tables {
         // Progress of an attempt that is over is no news, and no refusal either.
         sqlx::query(
             "UPDATE attempts SET done_units = j.value ->> 2, total_units = j.value ->> 3 FROM json_each(?1) AS j
-             WHERE attempts.trial = j.value ->> 0 AND attempts.attempt = j.value ->> 1 AND attempts.state = 'running'",
+             WHERE attempts.trial = j.value ->> 0 AND attempts.attempt = j.value ->> 1 AND +attempts.state = 'running'",
         )
         .bind(Value::Array(rows).to_string())
         .execute(db)
@@ -282,7 +276,7 @@ impl Tables {
                 );
             }
         }
-        for chunk in values.chunks(POINT_ROWS) {
+        for chunk in values.chunks(RESULT_ROWS) {
             let sql = format!("INSERT INTO results (trial, name, value) VALUES {}", rows_sql("(?,?,?)", chunk.len()));
             let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
             for &(row, name, value) in chunk {
@@ -316,7 +310,7 @@ impl Tables {
             "UPDATE attempts SET state = j.value ->> 2, class = j.value ->> 3, message = j.value ->> 4, cure = j.value ->> 5,
                  ended = ?2, done_units = CASE j.value ->> 2 WHEN 'done' THEN total_units ELSE done_units END
              FROM json_each(?1) AS j
-             WHERE attempts.trial = j.value ->> 0 AND attempts.attempt = j.value ->> 1 AND attempts.state = 'running'
+             WHERE attempts.trial = j.value ->> 0 AND attempts.attempt = j.value ->> 1 AND +attempts.state = 'running'
              RETURNING attempts.trial",
         )
         .bind(Value::Array(rows).to_string())
@@ -360,7 +354,7 @@ impl Tables {
                 "UPDATE trials SET state = j.value ->> 2, not_before = j.value ->> 3,
                      ended = CASE WHEN j.value ->> 2 IN ('waiting', 'ready', 'running') THEN NULL ELSE ?2 END
                  FROM json_each(?1) AS j
-                 WHERE trials.trial = j.value ->> 0 AND trials.state = j.value ->> 1 RETURNING trials.trial",
+                 WHERE trials.trial = j.value ->> 0 AND +trials.state = j.value ->> 1 RETURNING trials.trial",
             )
             .bind(Value::Array(rows).to_string())
             .bind(now)
@@ -414,16 +408,16 @@ impl Tables {
         Ok(())
     }
 
-    fn pairs(&self, leases: impl IntoIterator<Item = (TrialId, Attempt)>) -> Result<Vec<Pair>, Failed> {
+    pub(super) fn pairs(&self, leases: impl IntoIterator<Item = (TrialId, Attempt)>) -> Result<Vec<Pair>, Failed> {
         leases.into_iter().map(|(trial, attempt)| Ok(Pair { trial, row: self.row(trial)?, attempt })).collect()
     }
 }
 
 /// A trial's attempt, with the trial's row.
 #[derive(Clone, Copy)]
-struct Pair {
+pub(super) struct Pair {
     trial: TrialId,
-    row: i64,
+    pub(super) row: i64,
     attempt: Attempt,
 }
 
@@ -433,7 +427,7 @@ fn pairs_json(pairs: &[Pair]) -> String {
 }
 
 /// Rows of those trials whose attempt runs. The others are noted as refused.
-async fn running(
+pub(super) async fn running(
     db: &mut SqliteConnection,
     leases: &[Pair],
     what: &'static str,
@@ -441,7 +435,7 @@ async fn running(
 ) -> Result<HashSet<i64>, Failed> {
     let rows: Vec<i64> = sqlx::query_scalar(
         "SELECT a.trial FROM json_each(?) AS j CROSS JOIN attempts a ON a.trial = j.value ->> 0 AND a.attempt = j.value ->> 1
-         WHERE a.state = 'running'",
+         WHERE +a.state = 'running'",
     )
     .bind(pairs_json(leases))
     .fetch_all(db)
@@ -461,14 +455,6 @@ fn note_refused(wanted: &[Pair], done: &[i64], what: &'static str, refused: &mut
     accepted
 }
 
-/// A resumed attempt may report a step twice: the last value counts.
-fn points_sql(rows: usize) -> String {
-    format!(
-        "INSERT OR REPLACE INTO metrics (trial, metric, step, attempt, value) VALUES {}",
-        rows_sql("(?,?,?,?,?)", rows)
-    )
-}
-
-fn rows_sql(row: &str, rows: usize) -> String {
+pub(super) fn rows_sql(row: &str, rows: usize) -> String {
     vec![row; rows].join(",")
 }

@@ -131,9 +131,7 @@ async fn transaction(
     let mut all = Vec::with_capacity(group.len());
     for request in group {
         let mut recorded = Recorded::default();
-        for change in std::mem::take(&mut request.changes) {
-            tables.write(&mut transaction, change, &mut recorded).await?;
-        }
+        tables.write(&mut transaction, std::mem::take(&mut request.changes), &mut recorded).await?;
         tables.record_refused(&mut transaction, &recorded.refused).await?;
         all.push(recorded);
     }

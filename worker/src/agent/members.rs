@@ -38,6 +38,9 @@ pub(super) struct Members {
     news: Notify,
 }
 
+/// A log and its size; none: it cannot be written.
+type Log = Option<(File, u64)>;
+
 struct Member {
     lease: Lease,
     done: u64,
@@ -51,7 +54,8 @@ struct Member {
     outcome: Option<Outcome>,
     /// The outcome was handed over; nothing of this member is reported any more.
     finished: bool,
-    log: Option<(File, u64)>,
+    /// The attempt's own log: made with its first line, because most short trials have nothing to say.
+    log: Option<Log>,
 }
 
 impl Members {
@@ -66,7 +70,7 @@ impl Members {
             stop: None,
             outcome: None,
             finished: false,
-            log: open_log(home, lease),
+            log: None,
         });
         Self {
             home: home.to_owned(),
@@ -249,7 +253,8 @@ impl Reporter for Members {
 
     fn log(&self, member: usize, message: &str) {
         let mut members = self.lock();
-        if let Some((file, bytes)) = &mut members[member].log {
+        let Member { log, lease, .. } = &mut members[member];
+        if let Some((file, bytes)) = log.get_or_insert_with(|| open_log(&self.home, lease)) {
             let line = serde_json::json!({"at": jiff::Timestamp::now().to_string(), "message": message});
             let line = format!("{line}\n");
             *bytes += line.len() as u64;
@@ -275,7 +280,7 @@ impl Reporter for Members {
     }
 }
 
-fn open_log(home: &Path, lease: &Lease) -> Option<(File, u64)> {
+fn open_log(home: &Path, lease: &Lease) -> Log {
     let path = files::attempt_log(home, lease.trial, lease.attempt);
     std::fs::create_dir_all(path.parent()?).ok()?;
     let file = File::options().create(true).append(true).open(path).ok()?;

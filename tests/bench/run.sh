@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Every benchmark of docs/benchmarks.md beside its yardstick, in turn in one run: Optuna for the orchestration, PyTorch for the
+# Adaptor's step. Makes a Python environment for them once. Takes some 20 minutes; nothing else should run meanwhile.
+#
+#   tests/bench/run.sh [orchestration|adaptor]...      all of it without an argument
+#   BENCH_VENV=DIR    where the Python environment is or is made (default: target/bench-venv)
+#   BENCH_ROUNDS=N    rounds (default 5)
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+venv=$(realpath -m "${BENCH_VENV:-target/bench-venv}")
+rounds=${BENCH_ROUNDS:-5}
+(($#)) || set -- orchestration adaptor
+
+need() { # MODULE: installs it where it is missing
+  [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+  "$venv/bin/python" -c "import $1" 2>/dev/null || "$venv/bin/pip" install --quiet "$1"
+}
+
+echo "$(date -u +%F), $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg)"
+rustc --version
+for what in "$@"; do
+  case $what in
+    orchestration)
+      need optuna
+      cargo bench --quiet -p permafrost --bench orchestration -- --rounds "$rounds" \
+        --optuna "$venv/bin/python" tests/bench/optuna_trials.py
+      ;;
+    adaptor)
+      need torch
+      for threads in 1 "$(nproc)"; do
+        cargo bench --quiet -p permafrost-worker --bench adaptor_step -- --threads "$threads" --rounds "$rounds" \
+          --torch "$venv/bin/python" ../tests/bench/adaptor_step_torch.py
+      done
+      ;;
+    *)
+      echo "unknown benchmark: $what" >&2
+      exit 2
+      ;;
+  esac
+done

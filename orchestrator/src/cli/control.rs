@@ -43,7 +43,7 @@ pub(super) async fn retry(global: &Global, args: &Retry) -> Result<(), CliError>
     if global.json {
         return ui::json(&json!({"asked": asked, "changed": changed}));
     }
-    ui::out(format_args!("{} will run again", counted(changed)))?;
+    ui::out(format_args!("{} will run again", ui::counted(changed, "trial")))?;
     if changed > 0 && connect::running(&global.home).await?.is_none() {
         ui::say("hint: no coordinator runs; launch their sweep to run them now");
     }
@@ -67,7 +67,7 @@ pub(super) async fn cancel(global: &Global, args: &Cancel) -> Result<(), CliErro
     if global.json {
         return ui::json(&json!({"asked": asked, "changed": changed}));
     }
-    ui::out(format_args!("{} cancelled", counted(changed)))
+    ui::out(format_args!("{} cancelled", ui::counted(changed, "trial")))
 }
 
 /// Ends the coordinator after checkpoints.
@@ -85,10 +85,6 @@ pub(super) async fn drain(global: &Global) -> Result<(), CliError> {
         return ui::json(&json!({"drains": true}));
     }
     ui::out("running trials write a checkpoint, then coordinator and workers leave; launching a sweep again goes on")
-}
-
-fn counted(trials: usize) -> String {
-    if trials == 1 { "1 trial".to_owned() } else { format!("{trials} trials") }
 }
 
 async fn named(reader: &Reader, prefixes: &[String]) -> Result<Vec<TrialId>, CliError> {

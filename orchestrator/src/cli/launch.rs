@@ -131,7 +131,7 @@ async fn latest(reader: &Reader, plan: &Plan) -> Result<SweepRow, CliError> {
 
 /// Says what is about to happen.
 fn greet(plan: &Plan, coordinator: &Coordinator, args: &Launch) {
-    ui::say(format_args!("{}: {} trials in {} stages", plan.name, plan.trials.len(), plan.stages.len()));
+    ui::say(format_args!("{}: {}", plan.name, ui::counted(plan.trials.len(), "trial")));
     for notice in permafrost_worker::datasets::fetch::notices(plan.trials.iter().map(|trial| &trial.task)) {
         ui::say(format_args!("note: {notice}"));
     }

@@ -81,10 +81,10 @@ pub(super) async fn run(global: &Global, args: &Status) -> Result<(), CliError> 
     match coordinator {
         Some(endpoint) => {
             ui::out(format_args!(
-                "\ncoordinator: process {} at {}, with {} workers",
+                "\ncoordinator: process {} at {}, with {}",
                 endpoint.pid,
                 endpoint.address,
-                here.len()
+                ui::counted(here.len(), "worker")
             ))?;
             for worker in here {
                 ui::out(format_args!(

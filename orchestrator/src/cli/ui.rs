@@ -101,6 +101,11 @@ pub(super) fn grid(headers: &[&str], rows: Vec<Vec<String>>, right: &[usize]) ->
     table.trim_fmt()
 }
 
+/// A number of things.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// Bytes for people.
 pub(super) fn bytes(bytes: u64) -> String {
     indicatif::DecimalBytes(bytes).to_string()

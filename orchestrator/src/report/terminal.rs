@@ -27,19 +27,24 @@ const NARROWEST: usize = 20;
 
 pub(super) fn table(table: &Table, style: Style) -> String {
     let mut out = String::new();
-    if !table.title.is_empty() {
-        out += &emphasis(&clean(&table.title), "1", style);
+    let title = clean(&table.title);
+    let subject = match &table.body {
+        Body::Grid(grid) => {
+            let (value, by) = grid.subject();
+            clean(&(value + &by))
+        }
+        Body::List(_) => String::new(),
+    };
+    // A title by default is the subject's beginning.
+    if !title.is_empty() && !subject.starts_with(&title) {
+        out += &emphasis(&title, "1", style);
         out.push('\n');
     }
     let mut notes: Vec<String> = table.note.iter().map(|note| clean(note)).collect();
     match &table.body {
         Body::Grid(grid) => {
-            let (value, by) = grid.subject();
-            let subject = clean(&(value + &by));
-            if subject != clean(&table.title) {
-                out += &emphasis(&subject, "2", style);
-                out.push('\n');
-            }
+            out += &emphasis(&subject, "2", style);
+            out.push('\n');
             out += &if table.is_empty() { format!("{EMPTY}\n") } else { draw_grid(grid, style) };
             notes.extend(grid.legend(table.note.is_some(), "second lines").iter().map(|line| clean(line)));
         }

@@ -104,6 +104,9 @@ impl StoreError {
             Self::Missing(_) => Some("launch a sweep first, or name the home folder of one with --home".to_owned()),
             Self::NotADatabase(path) => Some(format!("move {} away, or name another --home", path.display())),
             Self::Newer { .. } => Some("use the version of permafrost that wrote it, or a newer one".to_owned()),
+            Self::Schema { .. } => {
+                Some("use the version of permafrost that wrote it, or name another --home".to_owned())
+            }
             Self::Older { .. } => Some("launch any sweep with this version: that brings it up to date".to_owned()),
             Self::Full(_) => {
                 Some("free space there; nothing that was committed is lost, and the same command goes on".to_owned())

@@ -4,6 +4,7 @@
 //! wheels need them in the folder that the environment variable `PERMAFROST_WHEELS` names (`pip download --no-deps`), and
 //! say `skipped: ...` without it.
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+#![expect(clippy::print_stderr, reason = "what is skipped must be visible")]
 
 mod encoders;
 

@@ -3,7 +3,7 @@
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 
-use super::gelu::gelu;
+use super::elementwise::{add, add_gelu};
 
 /// `x W^T + b`.
 pub(super) struct Linear {
@@ -16,7 +16,12 @@ pub(super) struct Linear {
 impl Linear {
     /// Of rows `x`, [n, from].
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias)
+        add(self.product(x)?, &self.bias)
+    }
+
+    /// Without the bias.
+    fn product(&self, x: &Tensor) -> Result<Tensor> {
+        x.matmul(&self.weight.t()?)
     }
 }
 
@@ -97,13 +102,13 @@ impl Bert {
     pub(super) fn forward(&self, batch: &Padded) -> Result<Tensor> {
         let (texts, length, width) = (batch.texts, batch.length, self.width()?);
         let words = self.words.index_select(&batch.ids, 0)?.reshape((texts, length, width))?;
-        let x = words.broadcast_add(&self.positions.narrow(0, 0, length)?)?.reshape((texts * length, width))?;
+        let x = add(words, &self.positions.narrow(0, 0, length)?)?.reshape((texts * length, width))?;
         let mut x = self.norm.forward(&x)?;
         for layer in &self.layers {
             let attended = layer.attention.forward(&self.attention(layer, &x, batch)?)?;
-            x = layer.attention_norm.forward(&(x + attended)?)?;
-            let fed = layer.down.forward(&gelu(&layer.up.forward(&x)?)?)?;
-            x = layer.norm.forward(&(x + fed)?)?;
+            x = layer.attention_norm.forward(&add(attended, &x)?)?;
+            let fed = layer.down.forward(&add_gelu(layer.up.product(&x)?, &layer.up.bias)?)?;
+            x = layer.norm.forward(&add(fed, &x)?)?;
         }
         x.reshape((texts, length, width))
     }
@@ -117,7 +122,7 @@ impl Bert {
         let (query, key, value) = ((part(0)? * (1.0 / (size as f64).sqrt()))?, part(1)?, part(2)?);
         let mut scores = query.matmul(&key.transpose(D::Minus2, D::Minus1)?)?;
         if let Some(mask) = &batch.mask {
-            scores = scores.broadcast_add(mask)?;
+            scores = add(scores, mask)?;
         }
         softmax_last_dim(&scores)?.matmul(&value)?.transpose(1, 2)?.reshape((texts * length, width))
     }

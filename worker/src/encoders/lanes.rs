@@ -1,7 +1,8 @@
 //! Work side by side, each piece on one core.
 //!
 //! Candle splits single products over rayon's threads and does everything else on one. Pieces side by side keep all cores
-//! busy all the time instead. Each lane has a rayon pool of one thread, so that what candle would spread stays on it.
+//! busy all the time instead. Each lane has a rayon pool of one thread, so that what candle would spread over rayon stays on
+//! it (`elementwise.rs` deals with candle's other pool).
 
 use std::sync::{
     Mutex, PoisonError,

@@ -2,7 +2,7 @@
 
 mod batches;
 mod bert;
-mod gelu;
+mod elementwise;
 mod lanes;
 mod pooling;
 mod text;

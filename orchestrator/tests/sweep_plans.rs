@@ -1,7 +1,5 @@
 //! The sweeps that come with the program, and what becomes of them.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
-
 use std::{collections::HashSet, path::Path};
 
 use permafrost::sweep::{self, Plan};

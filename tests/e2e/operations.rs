@@ -12,7 +12,9 @@ use permafrost_worker::{
 const FAST: [&str; 4] = ["--heartbeat-ms", "100", "--linger-ms", "100"];
 
 fn noop(parameters: &str) -> String {
-    format!("name: x\nstages:\n  noop: {{parameters: {{{parameters}}}}}\nreport: [{{rows: [index], value: noop.value}}]\n")
+    format!(
+        "name: x\nstages:\n  noop: {{parameters: {{{parameters}}}}}\nreport: [{{rows: [index], value: noop.value}}]\n"
+    )
 }
 
 fn launch<'a>(file: &'a str) -> Vec<&'a str> {

@@ -173,7 +173,8 @@ pub struct Chance(pub u64);
 
 impl Chance {
     pub fn new() -> Self {
-        let given = std::env::var("PERMAFROST_SEED").ok().map(|text| text.parse().expect("PERMAFROST_SEED is a number"));
+        let given =
+            std::env::var("PERMAFROST_SEED").ok().map(|text| text.parse().expect("PERMAFROST_SEED is a number"));
         let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
         let seed = given.unwrap_or_else(now);
         eprintln!("PERMAFROST_SEED={seed}");

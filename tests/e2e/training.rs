@@ -86,7 +86,8 @@ fn killed_at_random_moments_the_results_are_the_same_to_the_last_bit() {
     let world = world();
     let kills = disturbed(&world, &mut chance);
     assert_eq!(world.outcome(), expected);
-    let twice = "SELECT count(*) FROM (SELECT trial FROM attempts WHERE state = 'done' GROUP BY trial HAVING count(*) > 1)";
+    let twice =
+        "SELECT count(*) FROM (SELECT trial FROM attempts WHERE state = 'done' GROUP BY trial HAVING count(*) > 1)";
     assert_eq!(world.number(twice), 0, "a finished trial ran again");
     assert_eq!(world.number("SELECT count(*) FROM trials WHERE state <> 'done'"), 0);
     let check = world.ask("PRAGMA integrity_check").unwrap();
@@ -112,6 +113,8 @@ fn alone_or_in_an_array_and_interrupted_the_results_are_the_same_to_the_last_bit
     assert!(together.number("SELECT count(*) FROM checkpoints") > 0);
     together.expect(0, &arguments("3", &FAST));
     assert_eq!(together.outcome(), alone.outcome());
-    let sizes = |world: &World| world.number("SELECT max(members) FROM attempts JOIN trials USING (trial) WHERE kind = 'pretrain'");
+    let sizes = |world: &World| {
+        world.number("SELECT max(members) FROM attempts JOIN trials USING (trial) WHERE kind = 'pretrain'")
+    };
     assert_eq!((sizes(&alone), sizes(&together)), (1, 2));
 }

@@ -100,7 +100,8 @@ pub const BERT_WIDTH: usize = 16;
 fn tiny_bert() -> Vec<(&'static str, Vec<u8>)> {
     let words = "the lungs are clear and heart is of normal size enlarged there an opacity at left base in study number no effusion \
                  seen acute disease abnormal";
-    let vocabulary: Vec<&str> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].into_iter().chain(words.split_whitespace()).collect();
+    let vocabulary: Vec<&str> =
+        ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].into_iter().chain(words.split_whitespace()).collect();
     let config = serde_json::json!({
         "model_type": "bert", "hidden_size": BERT_WIDTH, "num_hidden_layers": 1, "num_attention_heads": 2,
         "intermediate_size": 2 * BERT_WIDTH, "hidden_act": "gelu", "layer_norm_eps": 1e-12, "type_vocab_size": 2,
@@ -130,7 +131,9 @@ fn tiny_weights(vocabulary: usize) -> Vec<u8> {
     linear("encoder.layer.0.intermediate.dense", d, f);
     linear("encoder.layer.0.output.dense", f, d);
     linear("pooler.dense", d, d);
-    for norm in ["embeddings.LayerNorm", "encoder.layer.0.attention.output.LayerNorm", "encoder.layer.0.output.LayerNorm"] {
+    for norm in
+        ["embeddings.LayerNorm", "encoder.layer.0.attention.output.LayerNorm", "encoder.layer.0.output.LayerNorm"]
+    {
         shapes.push((format!("{norm}.weight"), vec![d]));
         shapes.push((format!("{norm}.bias"), vec![d]));
     }

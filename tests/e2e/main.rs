@@ -1,6 +1,7 @@
 //! End-to-end tests on the real program.
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+#![expect(clippy::print_stderr, reason = "seeds are printed so that a failure can be repeated")]
 
 mod operations;
 mod support;

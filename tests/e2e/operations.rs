@@ -17,7 +17,7 @@ fn noop(parameters: &str) -> String {
     )
 }
 
-fn launch<'a>(file: &'a str) -> Vec<&'a str> {
+fn launch(file: &str) -> Vec<&str> {
     [&["launch", file][..], &FAST].concat()
 }
 
@@ -101,7 +101,7 @@ fn two_coordinators_cannot_share_a_home() {
     let (_, stderr) = world.expect(5, &["coordinator"]);
     assert!(stderr.contains("another coordinator (process") && stderr.contains("--home"), "{stderr}");
     assert_eq!(world.number("SELECT count(*) FROM attempts WHERE state = 'running'"), 2, "the first one was disturbed");
-    kill(child.id());
+    support::end(child);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn what_a_killed_coordinator_leaves_behind_is_no_obstacle() {
     let world = World::new();
     let child = busy(&world);
     let pid = world.processes().0.expect("a coordinator runs");
-    kill(child.id());
+    support::end(child);
     kill(pid);
     assert!(Endpoint::path(&world.home()).exists() && world.home().join("coordinator.lock").exists());
     let (stdout, _) = world.expect(0, &["cancel", "--sweep", "x"]);
@@ -152,7 +152,7 @@ fn a_worker_of_another_version_is_refused() {
     let answer = runtime.block_on(Client::new(stranger).register(&register));
     assert!(matches!(answer, Err(AgentError::Refused { status: 401, .. })), "{answer:?}");
     assert_eq!(world.number("SELECT count(*) FROM workers"), 1);
-    kill(child.id());
+    support::end(child);
 }
 
 #[test]

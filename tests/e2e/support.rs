@@ -154,6 +154,12 @@ pub fn signal(pid: u32, signal: rustix::process::Signal) {
     rustix::process::kill_process(pid, signal).ok();
 }
 
+/// SIGKILL, and waits until it is gone.
+pub fn end(child: Child) {
+    kill(child.id());
+    wait(child);
+}
+
 /// Waits for a process, but not for ever.
 pub fn wait(child: Child) -> Output {
     let pid = child.id();

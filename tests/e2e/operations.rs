@@ -2,34 +2,12 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use crate::support::{self, World, kill, wait};
+use crate::support::{self, FAST, World, busy, kill, launch, noop, wait};
 use permafrost_worker::{
     PROGRAM_VERSION,
     agent::{AgentError, Client, Endpoint},
     protocol::{DeviceInfo, PROTOCOL_VERSION, Register},
 };
-
-const FAST: [&str; 4] = ["--heartbeat-ms", "100", "--linger-ms", "100"];
-
-fn noop(parameters: &str) -> String {
-    format!(
-        "name: x\nstages:\n  noop: {{parameters: {{{parameters}}}}}\nreport: [{{rows: [index], value: noop.value}}]\n"
-    )
-}
-
-fn launch(file: &str) -> Vec<&str> {
-    [&["launch", file][..], &FAST].concat()
-}
-
-/// A coordinator with something to do for a while.
-fn busy(world: &World) -> std::process::Child {
-    world.write("busy.yaml", &noop("index: {values: [1, 2]}, steps: {value: 600}, step_ms: {value: 100}"));
-    let child = world.start(&launch("busy.yaml"));
-    while world.number("SELECT count(*) FROM attempts WHERE state = 'running'") < 2 {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    child
-}
 
 #[test]
 fn a_sweep_runs_and_prints_its_table() {

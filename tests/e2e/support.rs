@@ -14,6 +14,31 @@ use permafrost::store::{DATABASE, QueryResult, Reader, SqlValue};
 /// Nothing here takes longer, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// Intervals that tests have the patience for.
+pub const FAST: [&str; 4] = ["--heartbeat-ms", "100", "--linger-ms", "100"];
+
+/// A sweep of trials that do nothing.
+pub fn noop(parameters: &str) -> String {
+    format!(
+        "name: x\nstages:\n  noop: {{parameters: {{{parameters}}}}}\nreport: [{{rows: [index], value: noop.value}}]\n"
+    )
+}
+
+/// Arguments of a launch.
+pub fn launch(file: &str) -> Vec<&str> {
+    [&["launch", file][..], &FAST].concat()
+}
+
+/// A coordinator with something to do for a while.
+pub fn busy(world: &World) -> Child {
+    world.write("busy.yaml", &noop("index: {values: [1, 2]}, steps: {value: 600}, step_ms: {value: 100}"));
+    let child = world.start(&launch("busy.yaml"));
+    while world.number("SELECT count(*) FROM attempts WHERE state = 'running'") < 2 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
 /// A home folder, and a folder with sweeps and wheels.
 pub struct World {
     pub folder: tempfile::TempDir,

@@ -15,7 +15,7 @@ Exit codes:
   2    wrong usage, or a sweep file with errors
   3    trials ended without a result
   4    files are missing that a user has to provide
-  5    the coordinator: another one has the home folder, a port is taken, no worker starts
+  5    coordinator or device: the home folder or a port is taken, a device is not there
   130  interrupted; what ran was saved, and the same command goes on
 
 Environment:

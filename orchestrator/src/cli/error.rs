@@ -71,9 +71,9 @@ pub enum CliError {
     /// The coordinator cannot be reached, or refuses.
     #[error(transparent)]
     Agent(#[from] AgentError),
-    /// A device cannot be used, or a file cannot be written.
+    /// A device cannot be used.
     #[error(transparent)]
-    Worker(#[from] permafrost_worker::error::Error),
+    Device(#[from] permafrost_worker::error::Error),
     /// A file of a user, or the system.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -115,6 +115,7 @@ impl CliError {
                 | CoordinatorError::NoWorkers(_),
             )
             | Self::OtherVersion { .. }
+            | Self::Device(_)
             | Self::Agent(_) => exit::COORDINATOR,
             _ => exit::FAILED,
         }
@@ -133,7 +134,7 @@ impl CliError {
                 Some("`permafrost drain` of that version ends it; or name another --home".to_owned())
             }
             Self::Agent(error) => error.cure(),
-            Self::Worker(error) => error.cure(),
+            Self::Device(error) => error.cure(),
             Self::Unfinished(_) => Some(
                 "`permafrost explain TRIAL` says more; `permafrost retry --failed` and the same command run them again"
                     .to_owned(),

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use permafrost_worker::agent::AgentError;
+use permafrost_worker::{agent::AgentError, device::Device};
 use serde_json::json;
 
 use super::{
-    args::{Global, Launch},
+    args::{Global, Launch, Machine},
     connect::{self, Coordinator, Start},
     error::CliError,
     failures::Unfinished,
@@ -36,6 +36,7 @@ pub(super) async fn run(global: &Global, args: &Launch) -> Result<(), CliError> 
     if !plan.missing.is_empty() {
         return Err(CliError::Missing(plan.missing));
     }
+    check_machine(&args.machine)?;
     let start = Start { home: &global.home, port: args.port, machine: &args.machine, intervals: &args.intervals };
     let mut deaths = 0;
     loop {
@@ -69,6 +70,15 @@ pub(super) async fn run(global: &Global, args: &Launch) -> Result<(), CliError> 
             }
         }
     }
+}
+
+/// Checks what workers will be given, before anything is started.
+fn check_machine(machine: &Machine) -> Result<(), CliError> {
+    for device in &machine.devices {
+        Device::open(device, machine.threads.map(usize::from))?;
+    }
+    machine.wheel_dir.as_deref().map(connect::folder).transpose()?;
+    Ok(())
 }
 
 /// The sweep, if it was launched before just so and nothing of it is left to run.

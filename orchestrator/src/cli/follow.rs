@@ -57,13 +57,18 @@ impl Stop {
     }
 }
 
-/// Follows a sweep until there is nothing more to see.
+/// Follows a sweep until there is nothing more to see. `quiet`: show nothing, for programs.
 ///
 /// # Errors
 /// Of the database, and [`CliError::CoordinatorEnded`].
-pub(super) async fn follow(reader: &Reader, sweep: i64, coordinator: &mut Coordinator) -> Result<Followed, CliError> {
+pub(super) async fn follow(
+    reader: &Reader,
+    sweep: i64,
+    coordinator: &mut Coordinator,
+    quiet: bool,
+) -> Result<Followed, CliError> {
     let mut stop = Stop::new()?;
-    let mut view = View::new();
+    let mut view = View::new(quiet);
     let mut draining = false;
     loop {
         let progress = reader.progress(sweep).await?;
@@ -176,6 +181,7 @@ impl Bar {
 
 /// What the user sees.
 struct View {
+    quiet: bool,
     bars: Option<MultiProgress>,
     shown: Vec<(String, Bar)>,
     began: Instant,
@@ -184,10 +190,10 @@ struct View {
 }
 
 impl View {
-    fn new() -> Self {
-        let terminal = std::io::stderr().is_terminal();
+    fn new(quiet: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal() && !quiet;
         let bars = terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
-        Self { bars, shown: Vec::new(), began: Instant::now(), last_line: None, last: Vec::new() }
+        Self { quiet, bars, shown: Vec::new(), began: Instant::now(), last_line: None, last: Vec::new() }
     }
 
     fn show(&mut self, progress: &SweepProgress) {
@@ -202,7 +208,7 @@ impl View {
                     bar.show(stage);
                 }
             }
-        } else {
+        } else if !self.quiet {
             self.lines(&stages);
         }
         self.last = stages;
@@ -230,6 +236,7 @@ impl View {
             Some(bars) => {
                 bars.println(text).ok();
             }
+            None if self.quiet => {}
             None => ui::say(text),
         }
     }

@@ -41,7 +41,7 @@ pub(super) async fn run(global: &Global, args: &Launch) -> Result<(), CliError> 
     let mut deaths = 0;
     loop {
         let mut coordinator = submit(&start, &plan).await?;
-        if deaths == 0 {
+        if deaths == 0 && !global.json {
             greet(&plan, &coordinator, args);
         }
         let reader = Reader::open(&global.home.join(DATABASE)).await?;
@@ -49,7 +49,7 @@ pub(super) async fn run(global: &Global, args: &Launch) -> Result<(), CliError> 
         if args.detach {
             return detached(global, &sweep);
         }
-        match follow(&reader, sweep.sweep, &mut coordinator).await? {
+        match follow(&reader, sweep.sweep, &mut coordinator, global.json).await? {
             Followed::Finished => return report(global, &reader, &sweep, began).await,
             Followed::Drained => return Err(interrupted(&reader.progress(sweep.sweep).await?, "stopped")),
             Followed::Abandoned => {

@@ -1,7 +1,5 @@
 //! `docs/database.md` describes the database as it is: every table and column, and queries that run.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
-
 use permafrost::store::{DATABASE, QueryResult, Reader, SqlValue, Store};
 
 const MANUAL: &str = include_str!("../../docs/database.md");

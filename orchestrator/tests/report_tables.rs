@@ -1,7 +1,5 @@
 //! What tables of results look like, as pictures, and what they say to programs.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
-
 use std::collections::BTreeMap;
 
 use permafrost::{

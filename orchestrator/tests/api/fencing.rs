@@ -48,7 +48,7 @@ async fn a_trial_that_ends_twice_in_one_request_is_refused() {
 
 #[tokio::test]
 async fn a_stale_attempt_changes_nothing() {
-    let timing = Timing { lease_ttl: Duration::from_millis(200), ..SLOW };
+    let timing = Timing { lease_ttl: Duration::from_millis(1_000), ..SLOW };
     let coordinator = Coordinator::start(timing).await;
     coordinator.submit(&plan("one", vec![noop(1, &[])])).await;
     let (slow, quick) = (coordinator.register().await, coordinator.register().await);

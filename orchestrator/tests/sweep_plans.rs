@@ -111,3 +111,18 @@ fn the_schema_in_the_repository_is_current() {
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(kept == current, "run this test with PERMAFROST_UPDATE=1, or `permafrost schema > sweeps/schema.json`");
 }
+
+/// The database holds a trial once in a stage, so a sweep that names one thing twice is refused before it is launched.
+#[test]
+fn one_thing_under_two_names_is_refused() {
+    let text = include_str!("../../sweeps/quickstart.yaml");
+    let twin = text.replacen(
+        "    edges: {",
+        "    twin: {model: visual-words, descriptors: [EdgeHistogram], width: 256}\n    edges: {",
+        1,
+    );
+    let twin = twin.replacen("values: [edges,", "values: [twin, edges,", 1);
+    let errors = sweep::parse(Path::new("sweep.yaml"), &twin).map(|_| ()).expect_err("it is refused");
+    let told = format!("{:?}", miette::Report::new(errors)).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("are the same"), "{told}");
+}

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::{
     api::{Control, Controlled, Submit, Submitted},
+    check,
     effects::{changes, end_of},
     message::{ApiError, Message, Reply},
     server::CoordinatorError,
@@ -223,6 +224,10 @@ impl Actor {
             reply.send(Err(refusal)).ok();
             return Ok(());
         }
+        if let Err(error) = check::register(&body) {
+            reply.send(Err(error)).ok();
+            return Ok(());
+        }
         let effects = self.handle(Event::Register { worker: body.worker })?;
         let mut all = changes(&effects, &[], NO_HEARTBEAT);
         info!(worker = %body.worker, host = body.host, device = body.device.name, "a worker registered");
@@ -239,9 +244,13 @@ impl Actor {
         Ok(())
     }
 
+    fn known(&self, worker: Uuid) -> Result<(), ApiError> {
+        if self.workers.contains_key(&worker) { Ok(()) } else { Err(ApiError::UnknownWorker(worker)) }
+    }
+
     fn park(&mut self, body: LeaseRequest, reply: Reply<LeaseReply>) {
-        if !self.workers.contains_key(&body.worker) {
-            reply.send(Err(ApiError::UnknownWorker(body.worker))).ok();
+        if let Err(error) = self.known(body.worker) {
+            reply.send(Err(error)).ok();
             return;
         }
         let until = Instant::now() + Duration::from_millis(LEASE_POLL_MS);
@@ -308,6 +317,10 @@ impl Actor {
     }
 
     fn report(&mut self, body: Report, reply: Reply<ReportReply>) -> Result<(), CoreError> {
+        if let Err(error) = self.known(body.worker).and_then(|()| check::report(&body)) {
+            reply.send(Err(error)).ok();
+            return Ok(());
+        }
         let members = body.members.iter().map(|member| (member.trial, member.attempt)).collect();
         let effects = self.handle(Event::Heartbeat { worker: body.worker, members })?;
         let mut all = changes(&effects, &[], NO_HEARTBEAT);
@@ -340,6 +353,10 @@ impl Actor {
     }
 
     fn finish(&mut self, body: Finish, reply: Reply<FinishReply>) -> Result<(), CoreError> {
+        if let Err(error) = self.known(body.worker).and_then(|()| check::finish(&body)) {
+            reply.send(Err(error)).ok();
+            return Ok(());
+        }
         let mut effects = Vec::new();
         for member in &body.members {
             let (trial, attempt, end) = (member.trial, member.attempt, end_of(&member.outcome));
@@ -367,10 +384,12 @@ impl Actor {
 
     fn submit(&mut self, body: Submit, reply: Reply<Submitted>) {
         let prepared = submit::prepare(body).and_then(|(sweep, trials)| {
+            let mut effects = self.handle(Event::Submit(trials))?;
+            // Only now: a plan that is refused ends no drain.
             if self.core.is_draining() {
-                self.handle(Event::Undrain)?;
+                effects.extend(self.handle(Event::Undrain)?);
             }
-            Ok((sweep, self.handle(Event::Submit(trials))?))
+            Ok((sweep, effects))
         });
         let (sweep, effects) = match prepared {
             Ok(prepared) => prepared,

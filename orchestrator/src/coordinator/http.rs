@@ -45,6 +45,10 @@ pub(super) fn router(api: Api) -> Router {
         .route("/v1/control", route!(Control))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .merge(submit)
+        .fallback(async || refuse(StatusCode::NOT_FOUND, "there is no such path".to_owned(), None))
+        .method_not_allowed_fallback(async || {
+            refuse(StatusCode::METHOD_NOT_ALLOWED, "only POST is answered".to_owned(), None)
+        })
         .layer(middleware::from_fn_with_state(api.clone(), check_token))
         .with_state(api)
 }

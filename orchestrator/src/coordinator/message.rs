@@ -51,6 +51,9 @@ pub enum ApiError {
     /// The database says no.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What a worker says cannot be.
+    #[error("the report is not valid: {0}")]
+    BadReport(String),
     /// A plan that cannot be.
     #[error("the plan is not valid: {0}")]
     BadPlan(String),
@@ -60,7 +63,7 @@ impl ApiError {
     pub(super) const fn status(&self) -> StatusCode {
         match self {
             Self::OtherVersion { .. } | Self::UnknownWorker(_) => StatusCode::CONFLICT,
-            Self::Core(_) | Self::BadPlan(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Core(_) | Self::BadReport(_) | Self::BadPlan(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -68,6 +71,10 @@ impl ApiError {
     pub(super) fn cure(&self) -> Option<String> {
         match self {
             Self::OtherVersion { .. } => Some("run the same build of permafrost everywhere".to_owned()),
+            Self::UnknownWorker(_) => {
+                Some("start the worker again: its coordinator has left, and this is another".to_owned())
+            }
+            Self::Store(error) => error.cure(),
             _ => None,
         }
     }

@@ -5,6 +5,7 @@
 
 mod actor;
 pub mod api;
+mod check;
 mod effects;
 mod home;
 mod http;

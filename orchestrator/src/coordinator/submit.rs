@@ -1,5 +1,7 @@
 //! Requests of users, as events of the scheduler and rows of the database.
 
+use std::collections::HashSet;
+
 use permafrost_worker::{id::TrialId, task::Task};
 
 use super::{
@@ -16,9 +18,17 @@ pub(super) fn prepare(body: Submit) -> Result<(NewSweep, Vec<NewTrial>), ApiErro
     let bad = |error: &dyn std::fmt::Display| ApiError::BadPlan(error.to_string());
     let mut rows = Vec::with_capacity(body.trials.len());
     let mut trials = Vec::with_capacity(body.trials.len());
+    let mut places = HashSet::with_capacity(body.trials.len());
     for submitted in body.trials {
         let task: &Task = &submitted.task;
         let id = task.id().map_err(|error| bad(&error))?;
+        if !places.insert((id, submitted.stage.clone())) {
+            let stage = &submitted.stage;
+            return Err(ApiError::BadPlan(format!("trial {} is in stage `{stage}` twice", id.short())));
+        }
+        if !submitted.parameters.is_object() {
+            return Err(ApiError::BadPlan(format!("the parameters of trial {} are no object", id.short())));
+        }
         let (kind, array_key, inputs) = (task.kind(), task.array_key(), task.inputs());
         rows.push(PlannedRow {
             id,

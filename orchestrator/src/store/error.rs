@@ -50,6 +50,22 @@ pub enum StoreError {
         /// What SQLite said.
         reason: String,
     },
+    /// The disk fails, or refuses for a reason that SQLite does not tell, such as a quota.
+    #[error("the disk that holds {} does not work: {reason}", path.display())]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        reason: String,
+    },
+    /// The file was damaged.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        reason: String,
+    },
     /// A statement of the user is wrong, or would write.
     #[error("{0}")]
     Statement(String),
@@ -82,8 +98,10 @@ pub enum StoreError {
 
 /// SQLite's primary result codes.
 const READ_ONLY: i32 = 8;
-const CANNOT_OPEN: i32 = 14;
+const IO_ERROR: i32 = 10;
+const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
+const CANNOT_OPEN: i32 = 14;
 const NOT_A_DATABASE: i32 = 26;
 
 impl StoreError {
@@ -94,6 +112,8 @@ impl StoreError {
             Some(FULL) => Self::Full(path),
             Some(NOT_A_DATABASE) => Self::NotADatabase(path),
             Some(READ_ONLY | CANNOT_OPEN) => Self::Unwritable { path, reason: text(&source) },
+            Some(IO_ERROR) => Self::Disk { path, reason: text(&source) },
+            Some(CORRUPT) => Self::Damaged { path, reason: text(&source) },
             _ => Self::Sqlite { path, source: Arc::new(source) },
         }
     }
@@ -114,6 +134,14 @@ impl StoreError {
             Self::Unwritable { .. } => {
                 Some("check the permissions of the home folder, or name another --home".to_owned())
             }
+            Self::Disk { .. } => Some(
+                "check your quota there and the health of the disk; nothing that was committed is lost, and the same command goes on"
+                    .to_owned(),
+            ),
+            Self::Damaged { path, .. } => Some(format!(
+                "put a backup in its place, or save what can be read: sqlite3 {} .recover",
+                path.display()
+            )),
             Self::NoSuchTrial(_) => Some("`permafrost results` and `permafrost status` list trials".to_owned()),
             Self::Ambiguous { .. } => Some("give more digits".to_owned()),
             Self::Statement(_) => {

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection,
     migrate::{MigrateError, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteSynchronous},
 };
 
 use super::error::StoreError;
@@ -23,7 +23,6 @@ pub(super) async fn for_writing(path: &Path) -> Result<SqliteConnection, StoreEr
     let mut connection = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(10))
@@ -35,10 +34,14 @@ pub(super) async fn for_writing(path: &Path) -> Result<SqliteConnection, StoreEr
         .await
         .map_err(failed)?;
     refuse_newer(&mut connection, path).await?;
+    // Only now: what is no database of ours must stay as it is.
+    sqlx::query("PRAGMA journal_mode = WAL").execute(&mut connection).await.map_err(failed)?;
     MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
         MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => failed(source),
         other => StoreError::Schema { path: path.to_owned(), reason: other.to_string() },
     })?;
+    // SQLite opens a file that cannot be written for reading, and says so at the first write: here.
+    sqlx::query("DELETE FROM events WHERE 0").execute(&mut connection).await.map_err(failed)?;
     Ok(connection)
 }
 
@@ -47,10 +50,23 @@ pub(super) fn reading(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
+        .immutable(is_frozen(path))
         .busy_timeout(Duration::from_secs(10))
         .pragma("query_only", "1")
         .pragma("trusted_schema", "0")
         .disable_statement_logging()
+}
+
+/// Whether nobody could write the file while it is read. A reader needs a file beside it that says who reads; where that cannot
+/// be made, as in an archive or in somebody else's folder, and no writer has left a log, it must do without.
+fn is_frozen(path: &Path) -> bool {
+    let beside = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        Path::new(&name).exists()
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    !beside("-wal") && rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_err()
 }
 
 /// Checks that a reader understands the file.

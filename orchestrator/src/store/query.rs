@@ -41,7 +41,13 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Statement`] with SQLite's words when it is wrong, or would write.
     pub async fn query(&self, sql: &str) -> Result<QueryResult, StoreError> {
-        let wrong = |error: sqlx::Error| StoreError::Statement(error::text(&error));
+        let wrong = |error: sqlx::Error| {
+            let text = error::text(&error);
+            match self.failed(error) {
+                damage @ (StoreError::Damaged { .. } | StoreError::Disk { .. } | StoreError::NotADatabase(_)) => damage,
+                _ => StoreError::Statement(text),
+            }
+        };
         let mut connection =
             SqliteConnection::connect_with(&open::reading(&self.path)).await.map_err(|e| self.failed(e))?;
         forbid_attaching(&mut connection).await.map_err(|error| self.failed(error))?;

@@ -114,6 +114,7 @@ impl Planner<'_> {
             Some(from) => before[from].iter().copied().map(Some).collect(),
         };
         let mut made = Vec::with_capacity(parents.len() * points.len());
+        let mut seen = HashSet::new();
         for parent in parents {
             for point in points {
                 let (task, parameters, disk_bytes) = match stage.kind {
@@ -122,6 +123,10 @@ impl Planner<'_> {
                     _ => self.noop(point, parent)?,
                 };
                 let id = identity(&task)?;
+                // Two names of one encoder, say. The database holds a trial once in a stage.
+                if !seen.insert(id) {
+                    return Err(format!("two of its trials are the same; one of them has {parameters}"));
+                }
                 made.push(self.trials.len());
                 self.trials.push(PlannedTrial { id, stage: stage.name.clone(), task, parameters, disk_bytes });
             }

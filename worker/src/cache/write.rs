@@ -44,21 +44,26 @@ pub fn write(home: &Path, folder: &Path, width: usize, rows: &[(&str, &[f32])]) 
 
 fn check(width: usize, rows: &[(&str, &[f32])]) -> Result<()> {
     if width == 0 {
-        return Err(Error::input("embeddings of width 0"));
+        return Err(wrong("embeddings of width 0".to_owned()));
     }
     let mut seen = HashSet::with_capacity(rows.len());
     for (id, row) in rows {
         if id.is_empty() || !seen.insert(*id) {
-            return Err(Error::input(format!("sample id `{id}` is empty or there twice")));
+            return Err(wrong(format!("sample id `{id}` is empty or there twice")));
         }
         if row.len() != width {
-            return Err(Error::input(format!("the embedding of `{id}` has {} values, not {width}", row.len())));
+            return Err(wrong(format!("the embedding of `{id}` has {} values, not {width}", row.len())));
         }
         if let Some(at) = row.iter().position(|value| !value.is_finite()) {
-            return Err(Error::input(format!("the embedding of `{id}` has {} at {at}", row[at])));
+            return Err(wrong(format!("the embedding of `{id}` has {} at {at}", row[at])));
         }
     }
     Ok(())
+}
+
+fn wrong(what: String) -> Error {
+    let cure = "check the sample and the encoder's weights: encoders make one row of finite values for each sample";
+    Error::Input { what, cure: Some(cure.to_owned()) }
 }
 
 /// The start of a safetensors file with one f32 tensor: length of the header, then the header, padded to 8 bytes so that

@@ -30,10 +30,11 @@ impl Inputs {
     pub(super) fn embeddings(&self, job: &Job, lease: &Lease, id: TrialId, width: usize) -> Result<Arc<Embeddings>> {
         let embeddings = once(&self.embeddings, id, || Embeddings::open(&job.home, artifacts(lease, id)?))?;
         if embeddings.width() != width {
-            return Err(Error::input(format!(
-                "the embeddings of trial {id:?} have width {}, not {width}",
-                embeddings.width()
-            )));
+            let found = embeddings.width();
+            return Err(Error::Input {
+                what: format!("the embeddings of trial {id:?} have width {found}, not {width}"),
+                cure: Some("give the encoder its true `width` in the sweep file".to_owned()),
+            });
         }
         Ok(embeddings)
     }

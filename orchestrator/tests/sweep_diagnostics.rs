@@ -8,7 +8,8 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use permafrost::sweep;
 use proptest::prelude::*;
 
-const GOOD: &str = include_str!("../../sweeps/quickstart.yaml");
+/// A valid file, as long as a real one; not one that is shipped, so that those can change.
+const GOOD: &str = include_str!("../../tests/fixtures/sweeps/valid.yaml");
 
 /// The diagnostics of a file, without colours.
 fn told(text: &str) -> String {
@@ -19,7 +20,7 @@ fn told(text: &str) -> String {
     out
 }
 
-/// The quickstart with one thing changed.
+/// The valid file with one thing changed.
 fn changed(from: &str, to: &str) -> String {
     assert!(GOOD.contains(from), "{from}");
     GOOD.replacen(from, to, 1)

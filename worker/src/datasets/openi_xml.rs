@@ -131,9 +131,10 @@ mod tests {
 
     #[test]
     fn malformed_reports_are_refused() {
-        let cut = &REPORT[..REPORT.len() - 40];
+        let cut = REPORT.split("<MeSH>").next().unwrap();
         for (xml, expected) in [
             (cut, "ends inside"),
+            (&REPORT[..REPORT.len() - 40], "tag not closed"),
             ("<a><b></a>", "byte"),
             ("<a/>", "uId"),
             ("<a><uId id='x'/>&nope;</a>", "nope"),

@@ -9,7 +9,7 @@ use std::{
 use permafrost::store::{DATABASE, Reader, Store, StoreError};
 use sqlx::Connection;
 
-use crate::support::{event, number};
+use crate::support::{event, number, skipped};
 
 async fn writing(path: &Path) -> StoreError {
     Store::open(path).await.err().expect("it was opened for writing")
@@ -114,12 +114,11 @@ async fn other_versions_are_named() {
 }
 
 /// Runs `test` as somebody who is not root, for whom permissions count.
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn as_nobody<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
     let thread = std::thread::spawn(|| {
         // SAFETY: the bare system call changes this thread and those it starts, not the whole process.
         if unsafe { libc::geteuid() } == 0 && unsafe { libc::syscall(libc::SYS_setresuid, 65534, 65534, 65534) } != 0 {
-            eprintln!("SKIPPED: root cannot become another user here");
+            skipped("root cannot become another user here");
             return;
         }
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test());

@@ -8,7 +8,7 @@ use std::{
 
 use permafrost::store::{DATABASE, Reader, Store, StoreError};
 
-use crate::support::{assert_whole, event, number};
+use crate::support::{assert_whole, event, number, skipped};
 
 /// The folder, for the inner tests.
 const INSIDE: &str = "PERMAFROST_TEST_DISK";
@@ -47,7 +47,7 @@ fn on_a_small_file_system() {
     let mount = format!("mount -t tmpfs -o size=2m none '{}'", folder.path().display());
     let probe = Command::new("unshare").args(["-rm", "sh", "-c", &mount]).output();
     if !probe.is_ok_and(|probe| probe.status.success()) {
-        eprintln!("SKIPPED on_a_small_file_system: this machine lets nobody mount one");
+        skipped("this machine lets nobody mount a small file system");
         return;
     }
     let mut command = Command::new("unshare");

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -185,4 +186,10 @@ pub fn artifact(name: &str, attempt: Attempt) -> Artifact {
 
 pub fn event(detail: String) -> Change {
     Change::Event { kind: "test", trial: None, detail }
+}
+
+/// Says that a test is skipped, and why; not with `eprintln!`, which the test runner hides.
+pub fn skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    writeln!(std::io::stderr().lock(), "skipped {test}: {why}").unwrap();
 }

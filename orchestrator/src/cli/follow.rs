@@ -27,8 +27,10 @@ const STEPS: u64 = 1000;
 pub(super) enum Followed {
     /// Nothing of the sweep is left to run.
     Finished,
-    /// The coordinator left before that: it was drained.
-    Drained,
+    /// The coordinator left before that, because we asked it to.
+    Stopped,
+    /// The coordinator left before that, for somebody else.
+    Left,
     /// A user wants to leave at once.
     Abandoned,
     /// The coordinator was killed.
@@ -85,7 +87,8 @@ pub(super) async fn follow(
             return match life? {
                 _ if finished => Ok(Followed::Finished),
                 Life::Died(how) => Ok(Followed::Died(how)),
-                _ => Ok(Followed::Drained),
+                _ if draining => Ok(Followed::Stopped),
+                _ => Ok(Followed::Left),
             };
         }
         tokio::select! {

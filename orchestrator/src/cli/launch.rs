@@ -45,13 +45,18 @@ pub(super) async fn run(global: &Global, args: &Launch) -> Result<(), CliError> 
             greet(&plan, &coordinator, args);
         }
         let reader = Reader::open(&global.home.join(DATABASE)).await?;
-        let sweep = latest(&reader, &plan).await?;
+        let sweep = row(&reader, &plan).await?;
         if args.detach {
             return detached(global, &sweep);
         }
         match follow(&reader, sweep.sweep, &mut coordinator, global.json).await? {
             Followed::Finished => return report(global, &reader, &sweep, began).await,
-            Followed::Drained => return Err(interrupted(&reader.progress(sweep.sweep).await?, "stopped")),
+            Followed::Stopped => return Err(interrupted(&reader.progress(sweep.sweep).await?, "stopped")),
+            // Somebody else may have started the next one.
+            Followed::Left if connect::running(&global.home).await?.is_some() => {}
+            Followed::Left => {
+                return Err(interrupted(&reader.progress(sweep.sweep).await?, "the coordinator was told to stop"));
+            }
             Followed::Abandoned => {
                 return Err(interrupted(
                     &reader.progress(sweep.sweep).await?,
@@ -64,9 +69,11 @@ pub(super) async fn run(global: &Global, args: &Launch) -> Result<(), CliError> 
                     let message = "it was killed again and again".to_owned();
                     return Err(CliError::CoordinatorEnded { status: how, code: None, message, cure: None });
                 }
-                ui::say(format_args!(
-                    "the coordinator was killed ({how}): starting another, which goes on from the database"
-                ));
+                if !global.json {
+                    ui::say(format_args!(
+                        "the coordinator was killed ({how}): starting another, which goes on from the database"
+                    ));
+                }
             }
         }
     }
@@ -134,8 +141,9 @@ async fn submit(start: &Start<'_>, plan: &Plan) -> Result<Coordinator, CliError>
     }
 }
 
-async fn latest(reader: &Reader, plan: &Plan) -> Result<SweepRow, CliError> {
-    let found = reader.latest(Some(&plan.name)).await?;
+/// The row of the plan; another content may have been launched under its name meanwhile.
+async fn row(reader: &Reader, plan: &Plan) -> Result<SweepRow, CliError> {
+    let found = reader.sweeps().await?.into_iter().find(|row| row.name == plan.name && row.digest == plan.digest);
     found.ok_or_else(|| StoreError::Content(format!("sweep `{}` was submitted and is not there", plan.name)).into())
 }
 

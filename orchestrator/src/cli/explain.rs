@@ -111,12 +111,13 @@ fn attempts(attempts: &[AttemptRow]) -> String {
                 ui::duration(attempt.ended.unwrap_or(now) - attempt.started),
                 done,
                 attempt.members.to_string(),
+                attempt.resumed_step.map_or("the start".to_owned(), |step| format!("step {step}")),
                 format!("{} ({})", attempt.device, attempt.model),
                 attempt.host.clone(),
                 attempt.program.clone(),
             ]
         })
         .collect();
-    let headers = ["attempt", "state", "started", "took", "done", "array of", "device", "host", "version"];
+    let headers = ["attempt", "state", "started", "took", "done", "array of", "from", "device", "host", "version"];
     ui::grid(&headers, rows, &[3, 4, 5])
 }

@@ -174,6 +174,8 @@ pub struct AttemptRow {
     pub total_units: i64,
     /// Members of its array.
     pub members: i64,
+    /// Step of the checkpoint it went on from.
+    pub resumed_step: Option<i64>,
     /// Host of its worker.
     pub host: String,
     /// Device of its worker.
@@ -260,7 +262,7 @@ impl Reader {
         .await
         .map_err(failed)?;
         let attempts = sqlx::query_as(
-            "SELECT a.attempt, a.state, a.started, a.ended, a.done_units, a.total_units, a.members, w.host, w.device, w.model,
+            "SELECT a.attempt, a.state, a.started, a.ended, a.done_units, a.total_units, a.members, a.resumed_step, w.host, w.device, w.model,
                     w.program, a.class, a.message, a.cure
              FROM attempts a JOIN workers w USING (worker) WHERE a.trial = ? ORDER BY a.attempt",
         )

@@ -62,7 +62,12 @@ fn why(trial: &TrialDetail, coordinated: bool) -> Vec<String> {
     let last = trial.attempts.last();
     if let Some(why) = &trial.why_waiting {
         lines.push(format!("it {why}"));
-        if !coordinated {
+        if why.starts_with("cannot run") {
+            let digits = trial.id.short();
+            lines.push(format!(
+                "hint: `permafrost retry {digits}` runs it again with those inputs; then launch its sweep"
+            ));
+        } else if !coordinated {
             lines.push("no coordinator runs: launch its sweep to go on".to_owned());
         }
     }

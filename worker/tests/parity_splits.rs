@@ -52,6 +52,7 @@ struct Cases {
     shuffles: Vec<Shuffle>,
     train_test: Vec<TrainTest>,
     train_test_refused: Vec<TrainTest>,
+    rounded_sizes: Vec<RoundedSizes>,
     samples: Vec<Sample>,
     samples_refused: Vec<Sample>,
 }
@@ -126,6 +127,15 @@ impl TrainTest {
             (None, None) => panic!("a case without sizes"),
         }
     }
+}
+
+/// Sizes for the shares 1 / 200 to 199 / 200; none where refused.
+#[derive(Deserialize)]
+struct RoundedSizes {
+    n: usize,
+    tested: Vec<Option<usize>>,
+    trained: Vec<Option<usize>>,
+    sampled: Vec<usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -227,6 +237,24 @@ fn samples_are_those_of_pandas() {
     }
     assert!(splits::sample(10, Amount::Share(f64::NAN), 0).is_err());
     assert!(samples.len() >= 40 && samples_refused.len() >= 4);
+}
+
+#[test]
+fn shares_are_rounded_as_by_the_libraries() {
+    let cases = cases().rounded_sizes;
+    for RoundedSizes { n, tested, trained, sampled } in &cases {
+        assert_eq!((tested.len(), trained.len(), sampled.len()), (199, 199, 199));
+        for k in 1..200 {
+            let share = k as f64 / 200.0;
+            let split = |sizes| splits::train_test_split(*n, sizes, 0).ok();
+            let test = split(Sizes::Test(Size::Share(share))).map(|parts| parts.test.len());
+            let train = split(Sizes::Train(Size::Share(share))).map(|parts| parts.train.len());
+            let rows = splits::sample(*n, Amount::Share(share), 0).unwrap().len();
+            let expected = (tested[k - 1], trained[k - 1], sampled[k - 1]);
+            assert_eq!((test, train, rows), expected, "{k} / 200 of {n}");
+        }
+    }
+    assert!(cases.len() >= 5);
 }
 
 /// What the libraries make of the real label files.
@@ -370,10 +398,8 @@ fn check_siim_masks(real: &Real, annotations: &siim::Annotations) {
 #[test]
 fn the_real_covidx_is_split_as_published() {
     let files = ["train_COVIDx9A.txt", "test_COVIDx9A.txt"];
-    let Some(paths) = files.map(|file| real_file("PERMAFROST_COVIDX", file)).into_iter().collect::<Option<Vec<_>>>()
-    else {
-        return;
-    };
+    let Some(train) = real_file("PERMAFROST_COVIDX", files[0]) else { return };
+    let paths = [train.clone(), train.with_file_name(files[1])];
     let real: Real = fixture("real.json");
     let lists: Vec<Vec<covidx::Sample>> = std::iter::zip(paths, files)
         .map(|(path, name)| covidx::read(std::fs::read(path).unwrap().as_slice(), name).unwrap())

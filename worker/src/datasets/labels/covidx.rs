@@ -90,5 +90,8 @@ mod tests {
         ] {
             assert_eq!(read(text.as_bytes(), "list.txt").unwrap_err().to_string(), expected, "{text:?}");
         }
+        let long = format!("1 a.png normal x\n{}", "x".repeat(3 << 20));
+        let error = read(long.as_bytes(), "list.txt").unwrap_err().to_string();
+        assert_eq!(error, "list.txt, line 2: longer than 1048576 bytes");
     }
 }

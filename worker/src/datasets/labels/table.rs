@@ -1,8 +1,14 @@
 //! Lines of fields, numbered. None of the label files quotes fields or has comments.
 
-use std::{fmt::Display, io::BufRead};
+use std::{
+    fmt::Display,
+    io::{BufRead, Read},
+};
 
 use crate::error::{Error, Result};
+
+/// Longest line in bytes; the longest real one, of SIIM-ACR, has some eight thousand.
+const MAX_LINE: usize = 1 << 20;
 
 /// One line of a label file.
 pub(super) struct Line<'a, const N: usize> {
@@ -15,7 +21,7 @@ pub(super) struct Line<'a, const N: usize> {
 /// Calls `each` for every line of `input`, split at `separator` into `N` fields. `name` is the file's in messages.
 ///
 /// # Errors
-/// [`Error::Input`] that names the line: it cannot be read, is no UTF-8, has another number of fields, or `each` says
+/// [`Error::Input`] that names the line: it cannot be read, is too long, is no UTF-8, has another number of fields, or `each` says
 /// what is wrong with it.
 pub(super) fn lines<const N: usize>(
     mut input: impl BufRead,
@@ -26,8 +32,11 @@ pub(super) fn lines<const N: usize>(
     let mut text = String::new();
     for number in 1_usize.. {
         text.clear();
-        if input.read_line(&mut text).map_err(|error| at(name, number, error))? == 0 {
-            break;
+        let mut bounded = input.by_ref().take(MAX_LINE as u64);
+        match bounded.read_line(&mut text).map_err(|error| at(name, number, error))? {
+            0 => break,
+            MAX_LINE if !text.ends_with('\n') => return Err(at(name, number, format!("longer than {MAX_LINE} bytes"))),
+            _ => {}
         }
         let line = text.strip_suffix('\n').unwrap_or(&text);
         let line = line.strip_suffix('\r').unwrap_or(line);

@@ -9,8 +9,8 @@ mod sample;
 mod train_test;
 
 pub use published::{
-    COVIDX, COVIDX_TEST_CLASSES, Counts, RSNA_CLASSIFICATION, RSNA_SEGMENTATION, SIIM, SiimCounts, ThreeWay, Unit,
-    balance, covidx, fraction, rsna_classification, rsna_segmentation, siim, siim_rows, three_way,
+    COVIDX, COVIDX_TEST, Counts, CovidxCounts, RSNA_CLASSIFICATION, RSNA_SEGMENTATION, SIIM, SiimCounts, ThreeWay,
+    Unit, balance, covidx, fraction, rsna_classification, rsna_segmentation, siim, siim_rows, three_way,
 };
 pub use random_state::RandomState;
 pub use sample::{Amount, sample};

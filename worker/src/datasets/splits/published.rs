@@ -1,6 +1,6 @@
 //! The splits of RSNA, COVIDx and SIIM-ACR that MGCA made and others took over, as lists of ids.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt};
 
 use super::{Amount, RandomState, Size, Sizes, sample, train_test_split};
 use crate::{
@@ -35,6 +35,12 @@ impl<T> ThreeWay<T> {
     }
 }
 
+impl<T: fmt::Display> fmt::Display for ThreeWay<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "train {}, valid {}, test {}", self.train, self.valid, self.test)
+    }
+}
+
 /// Sizes of a split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
@@ -42,6 +48,12 @@ pub struct Counts {
     pub samples: usize,
     /// Those with a finding.
     pub positive: usize,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} positive)", self.samples, self.positive)
+    }
 }
 
 /// Published sizes of [`rsna_classification`].
@@ -61,8 +73,32 @@ pub const RSNA_SEGMENTATION: ThreeWay<Counts> = ThreeWay {
 /// Published sizes of [`covidx`] in samples.
 pub const COVIDX: ThreeWay<usize> = ThreeWay { train: 24_104, valid: 6_026, test: 400 };
 
-/// Published sizes of COVIDx's test list: normal, pneumonia, COVID-19.
-pub const COVIDX_TEST_CLASSES: [usize; 3] = [100, 100, 200];
+/// Samples of each class in a list of COVIDx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CovidxCounts {
+    /// Of [`Class::Normal`].
+    pub normal: usize,
+    /// Of [`Class::Pneumonia`].
+    pub pneumonia: usize,
+    /// Of [`Class::Covid19`].
+    pub covid19: usize,
+}
+
+impl CovidxCounts {
+    fn of(list: &[Sample]) -> Self {
+        let count = |class| list.iter().filter(|sample| sample.class == class).count();
+        Self { normal: count(Class::Normal), pneumonia: count(Class::Pneumonia), covid19: count(Class::Covid19) }
+    }
+}
+
+impl fmt::Display for CovidxCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "normal {}, pneumonia {}, COVID-19 {}", self.normal, self.pneumonia, self.covid19)
+    }
+}
+
+/// Published sizes of COVIDx's test list.
+pub const COVIDX_TEST: CovidxCounts = CovidxCounts { normal: 100, pneumonia: 100, covid19: 200 };
 
 /// Sizes of SIIM-ACR's label file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +109,12 @@ pub struct SiimCounts {
     pub images: usize,
     /// Images with a pneumothorax.
     pub positive: usize,
+}
+
+impl fmt::Display for SiimCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows, {} images ({} positive)", self.rows, self.images, self.positive)
+    }
 }
 
 /// The file of the challenge's second stage, whose 12,047 images MGCA names.
@@ -128,15 +170,13 @@ fn rsna(
 /// Ids (file names) of COVIDx: 80 % of the training list train, the rest validate, drawn with `random_state` 0; the
 /// test list is kept in its order.
 ///
-/// As published, by image: many patients have images in both the training and the validation split.
+/// As published, by image: half of the validation images are of patients who also have images in the training split.
 ///
 /// # Errors
-/// [`Error::Input`] when the lists are not of the published sizes ([`COVIDX`], [`COVIDX_TEST_CLASSES`]), or share a
+/// [`Error::Input`] when the lists are not of the published sizes ([`COVIDX`], [`COVIDX_TEST`]), or share a
 /// file.
 pub fn covidx(train: &[Sample], test: &[Sample]) -> Result<ThreeWay<Vec<String>>> {
-    let classes = [Class::Normal, Class::Pneumonia, Class::Covid19];
-    let found = classes.map(|class| test.iter().filter(|sample| sample.class == class).count());
-    published_is("COVIDx test, by class", &found, &COVIDX_TEST_CLASSES)?;
+    published_is("COVIDx test", &CovidxCounts::of(test), &COVIDX_TEST)?;
     let splits = train_test_split(train.len(), Sizes::Train(Size::Share(0.8)), SPLIT_SEED)?;
     let found = ThreeWay { train: splits.train.len(), valid: splits.test.len(), test: test.len() };
     published_is("COVIDx", &found, &COVIDX)?;
@@ -226,12 +266,12 @@ pub fn fraction<T: Clone>(train: &[T], share: f64) -> Result<Vec<T>> {
 }
 
 /// Checks sizes against the published ones.
-fn published_is<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, published: &T) -> Result<()> {
+fn published_is<T: PartialEq + fmt::Display>(what: &str, found: &T, published: &T) -> Result<()> {
     if found == published {
         return Ok(());
     }
     Err(Error::Input {
-        what: format!("{what}: found {found:?}, published are {published:?}"),
+        what: format!("{what}: found {found}; published are {published}"),
         cure: Some(UNCHANGED.to_owned()),
     })
 }
@@ -379,8 +419,7 @@ mod tests {
         let error = covidx(&train[1..], &test).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "COVIDx: found ThreeWay { train: 24103, valid: 6026, test: 400 }, published are \
-             ThreeWay { train: 24104, valid: 6026, test: 400 }"
+            "COVIDx: found train 24103, valid 6026, test 400; published are train 24104, valid 6026, test 400"
         );
         assert_eq!(error.cure().as_deref(), Some(UNCHANGED));
         test[0].file = "a3.png".to_owned();
@@ -391,7 +430,7 @@ mod tests {
         test[0].class = Class::Covid19;
         assert_eq!(
             covidx(&train, &test).unwrap_err().to_string(),
-            "COVIDx test, by class: found [99, 100, 201], published are [100, 100, 200]"
+            "COVIDx test: found normal 99, pneumonia 100, COVID-19 201; published are normal 100, pneumonia 100, COVID-19 200"
         );
     }
 
@@ -400,13 +439,14 @@ mod tests {
         let patient = |i: usize| Patient { id: format!("{i:05}"), boxes: Vec::new() };
         let patients: Vec<_> = (0..26_684).map(patient).collect();
         for found in [rsna_classification(&patients), rsna_segmentation(&patients)] {
-            assert!(found.unwrap_err().to_string().starts_with("RSNA "));
+            let error = found.unwrap_err().to_string();
+            assert!(error.contains("train 1") && error.contains("(0 positive)"), "{error}");
         }
         let (found, counts) = annotations(&[0, 1, 2, 0, 0, 1, 0, 0]);
         for unit in [Unit::Image, Unit::Row] {
             assert!(siim(&found, unit, counts).is_ok());
             let error = siim(&found, unit, SIIM).unwrap_err().to_string();
-            assert!(error.starts_with("SIIM-ACR: found SiimCounts { rows: 9, images: 8, positive: 3 }"), "{error}");
+            assert!(error.starts_with("SIIM-ACR: found 9 rows, 8 images (3 positive); published are "), "{error}");
         }
         let error = balance(&["a".to_owned()], |_| true, 0).unwrap_err().to_string();
         assert_eq!(error, "cannot choose 1 of 0 without repeating some");

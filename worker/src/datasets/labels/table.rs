@@ -21,8 +21,8 @@ pub(super) struct Line<'a, const N: usize> {
 /// Calls `each` for every line of `input`, split at `separator` into `N` fields. `name` is the file's in messages.
 ///
 /// # Errors
-/// [`Error::Input`] that names the line: it cannot be read, is too long, is no UTF-8, has another number of fields, or `each` says
-/// what is wrong with it.
+/// [`Error::Input`] that names the line: it cannot be read, is too long, is no UTF-8, has another number of fields, or
+/// `each` says what is wrong with it.
 pub(super) fn lines<const N: usize>(
     mut input: impl BufRead,
     name: &str,

@@ -430,7 +430,8 @@ mod tests {
         test[0].class = Class::Covid19;
         assert_eq!(
             covidx(&train, &test).unwrap_err().to_string(),
-            "COVIDx test: found normal 99, pneumonia 100, COVID-19 201; published are normal 100, pneumonia 100, COVID-19 200"
+            "COVIDx test: found normal 99, pneumonia 100, COVID-19 201; \
+             published are normal 100, pneumonia 100, COVID-19 200"
         );
     }
 

@@ -76,8 +76,8 @@ impl Grey {
         }
     }
 
-    /// Padded with black to a square of the longest side: half on either side, an odd line to the right or to the bottom, as in
-    /// MGCA's `resize_img`.
+    /// Padded with black to a square of the longest side, as in MGCA's `resize_img`: half of it on either side, an odd line
+    /// to the right or to the bottom.
     pub fn padded_square(&self) -> Self {
         let side = self.width.max(self.height);
         let (left, top) = ((side - self.width) / 2, (side - self.height) / 2);

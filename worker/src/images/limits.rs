@@ -4,7 +4,7 @@ use super::{Fault, MAX_SIDE};
 
 /// How large an image may be. What is larger is refused before it is decoded, so that no file asks for more memory.
 ///
-/// A read holds at most two copies of the file, 20 bytes a pixel, and 8 MiB.
+/// A read holds at most three times the file, 16 bytes a pixel, and 8 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Largest file, in bytes.

@@ -1,7 +1,7 @@
 //! From a file to a grey image of the size that an encoder takes.
 //!
-//! [`read`] decodes PNG, JPEG and DICOM to 8 bits, on the calling thread and within [`Limits`]; [`Grey`] resizes, pads and crops.
-//! Both follow what the paper's code does with OpenCV and pydicom.
+//! [`read`] decodes PNG, JPEG and DICOM to 8 bits, on the calling thread and within [`Limits`]; [`Grey`] resizes, pads
+//! and crops. Both follow what the paper's code does with OpenCV and pydicom.
 
 mod dicom;
 mod fault;

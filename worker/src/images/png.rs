@@ -31,13 +31,13 @@ fn grey(data: &[u8], samples: usize, depth: png::BitDepth) -> Result<Vec<u8>, Fa
         (png::BitDepth::Eight, 1) => data.to_vec(),
         (png::BitDepth::Eight, 2) => data.chunks_exact(2).map(|pixel| pixel[0]).collect(),
         (png::BitDepth::Eight, 3 | 4) => {
-            data.chunks_exact(samples).map(|pixel| luma::of_8_bits([pixel[0], pixel[1], pixel[2]])).collect()
+            data.chunks_exact(samples).map(|pixel| luma::of_png_8([pixel[0], pixel[1], pixel[2]])).collect()
         }
         // Big endian: the upper byte is first.
         (png::BitDepth::Sixteen, 1 | 2) => data.chunks_exact(2 * samples).map(|pixel| pixel[0]).collect(),
         (png::BitDepth::Sixteen, 3 | 4) => data
             .chunks_exact(2 * samples)
-            .map(|pixel| luma::of_16_bits([0, 2, 4].map(|at| u16::from_be_bytes([pixel[at], pixel[at + 1]]))))
+            .map(|pixel| luma::of_png_16([0, 2, 4].map(|at| u16::from_be_bytes([pixel[at], pixel[at + 1]]))))
             .collect(),
         _ => return Err(damaged("its samples have an unknown depth")),
     };

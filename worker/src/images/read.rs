@@ -36,15 +36,16 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Grey> {
 
 /// Decodes a PNG, JPEG or DICOM file's `bytes` to 8 bits of grey, where 255 is white.
 ///
-/// PNG and JPEG become what OpenCV's `imread(path, IMREAD_GRAYSCALE)` gives, as in MGCA's code: alpha is dropped; of 16 bits the
-/// upper 8 are kept; PNG colours are weighted 0.299, 0.587, 0.114 in libpng's fixed-point arithmetic; of a JPEG the
-/// luma channel is taken as it is stored. Exact for PNG; for JPEG the inverse DCT may differ by a level or two. Orientation tags
-/// and colour profiles are ignored.
+/// PNG and JPEG become what OpenCV's `imread(path, IMREAD_GRAYSCALE)` gives, as in MGCA's code: alpha is dropped; of 16
+/// bits the upper 8 are kept; colours are weighted 0.299, 0.587, 0.114 in the fixed-point arithmetic of libpng and libjpeg;
+/// of a JPEG in YCbCr the luma is taken as it is stored. Exact for PNG; for JPEG the inverse DCT may differ by a level.
+/// Orientation tags and colour profiles are ignored.
 ///
-/// DICOM becomes what MGCA's `read_from_dicom` makes of pydicom's `pixel_array`: the stored value v is scaled to 255 v /
-/// max over the image, rounded half to even, and MONOCHROME1 is then inverted. Where stored values are negative the scale starts
-/// at the lowest instead of 0. Rescale slope and intercept, windows, lookup tables, overlays and padding values are ignored. Read
-/// are single frames of 8 to 16 bits, signed or not, uncompressed in little endian, RLE, JPEG of 8 bits, and lossless JPEG.
+/// DICOM becomes what MGCA's `read_from_dicom` makes of pydicom's `pixel_array`: the stored value v is scaled to 255 v / max
+/// over the image, rounded half to even, and MONOCHROME1 is then inverted. Where stored values are negative the scale
+/// starts at the lowest instead of 0. Rescale slope and intercept, windows, lookup tables, overlays and padding values are
+/// ignored. What is read are single frames of 8 or 16 bits a cell, signed or not, uncompressed in little endian, RLE,
+/// JPEG of 8 bits, and lossless JPEG.
 ///
 /// # Errors
 /// What is wrong with the image.

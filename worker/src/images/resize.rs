@@ -1,7 +1,7 @@
 //! Resizing as OpenCV's `INTER_AREA` does it, in exact integer arithmetic.
 //!
-//! Along an axis of `from` pixels that becomes one of `to`, lengths are counted in 1/`to` of an old pixel: an old pixel is
-//! `to` long, a new one `from`. Sides are 1 to [`MAX_SIDE`](super::MAX_SIDE), so sums fit: 255 x 65,535 in `u32`, its
+//! Along an axis of `from` pixels that becomes one of `to`, lengths are counted in 1/`to` of an old pixel: an old pixel
+//! is `to` long, a new one `from`. Sides are 1 to [`MAX_SIDE`](super::MAX_SIDE), so sums fit: 255 x 65,535 in `u32`, its
 //! product with 65,535 in `u64`.
 
 use super::Grey;
@@ -184,7 +184,9 @@ mod tests {
         }
 
         #[test]
-        fn an_average_keeps_the_mean(from in (1..40_usize, 1..40_usize), to in (1..40_usize, 1..40_usize), seed in any::<u64>()) {
+        fn an_average_keeps_the_mean(
+            from in (1..40_usize, 1..40_usize), to in (1..40_usize, 1..40_usize), seed in any::<u64>(),
+        ) {
             let (width, height) = (from.0.min(to.0), from.1.min(to.1));
             let mut state = seed;
             let noise = (0..from.0 * from.1).map(|_| {

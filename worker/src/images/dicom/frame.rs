@@ -44,7 +44,7 @@ impl Syntax {
     }
 }
 
-/// The cells of the frame, a row after another, as wide as [`Layout::allocated`]; `elements` stands before the pixel data.
+/// The cells of the frame, row by row, as wide as [`Layout::allocated`]; `elements` stands before the pixel data.
 ///
 /// Of JPEGs these are the decoded samples, whose lowest bit is bit 0.
 pub(super) fn cells(
@@ -94,6 +94,10 @@ fn lossy(data: &[u8], layout: &Layout, limits: &Limits) -> Result<Vec<u16>, Faul
 fn lossless(data: &[u8], layout: &Layout, limits: &Limits) -> Result<Vec<u16>, Fault> {
     use jpeg_decoder::{CodingProcess, Decoder, PixelFormat};
     let fault = |error: jpeg_decoder::Error| damaged(format!("its JPEG: {error}"));
+    // A sample takes a bit at the least. The decoder makes up what is missing.
+    if data.len() * 8 < layout.rows * layout.columns {
+        return Err(damaged(format!("{} bytes of lossless JPEG cannot hold the image", data.len())));
+    }
     let mut decoder = Decoder::new(Cursor::new(data));
     decoder.set_max_decoding_buffer_size(limits.pixels.saturating_mul(2));
     decoder.read_info().map_err(fault)?;

@@ -1,7 +1,10 @@
 //! What a DICOM file says about its pixels.
 
-use super::elements::{Elements, Tag};
-use super::{FORMAT, decode::damaged};
+use super::{
+    FORMAT,
+    decode::damaged,
+    elements::{Elements, Tag},
+};
 use crate::images::Fault;
 
 const SAMPLES: Tag = (0x0028, 0x0002);

@@ -4,7 +4,7 @@ use super::header::Layout;
 
 /// Levels of `cells` by the range of their values: from 0, or the lowest where it is negative, to the highest.
 ///
-/// MGCA has `convertScaleAbs(x, alpha=255 / x.max())` here. It would take absolute values of negative ones, which is of no use.
+/// MGCA has `convertScaleAbs(x, alpha=255 / x.max())` here, which would take the absolute values of negative ones.
 pub(super) fn levels(cells: &[u16], layout: &Layout) -> Vec<u8> {
     let low = layout.high + 1 - layout.stored;
     let mask = u16::MAX >> (16 - layout.stored);

@@ -106,6 +106,8 @@ fn damaged(what: &str) -> Fault {
 fn fault(error: DecodeErrors) -> Fault {
     match error {
         DecodeErrors::Unsupported(scheme) => unsupported(format!("{scheme:?}")),
-        error => damaged(&format!("{error:?}")),
+        DecodeErrors::Format(what) => damaged(&what),
+        DecodeErrors::FormatStatic(what) => damaged(what),
+        error => damaged(&error.to_string()),
     }
 }

@@ -10,6 +10,9 @@ use std::{
 use super::{Fault, Grey, Limits, dicom, jpeg, png};
 use crate::error::{Error, Result};
 
+/// What is said of a file that makes a decoder panic.
+const PANICKED: &str = "the decoder panicked";
+
 /// Reads an image file: PNG, JPEG or DICOM, recognised by content.
 ///
 /// See [`decode`] for what becomes of the pixels.
@@ -60,9 +63,6 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Grey, Fault> {
     catch_unwind(AssertUnwindSafe(|| decoder(bytes, limits)))
         .unwrap_or_else(|_| Err(Fault::Damaged { format, what: PANICKED.to_owned() }))
 }
-
-/// What is said of a file that makes a decoder panic.
-const PANICKED: &str = "the decoder panicked";
 
 /// The format, by signature.
 fn recognise(bytes: &[u8]) -> Option<&'static str> {

@@ -1,6 +1,6 @@
 //! Damaged and malicious files: errors, never a panic, never more memory than stated.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::LazyLock};
 
 use permafrost_worker::images::{Fault, Limits, decode, read};
 use proptest::prelude::*;
@@ -10,10 +10,10 @@ use super::{FOLDER, names};
 /// Small enough for files that claim to be large to be refused.
 const LIMITS: Limits = Limits { file_bytes: 1 << 20, side: 200, pixels: 10_000 };
 
-fn fixtures() -> Vec<Vec<u8>> {
+static FIXTURES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let paths = names("").into_iter().chain(names("refused"));
     paths.map(|path| std::fs::read(path).unwrap()).collect()
-}
+});
 
 fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(PathBuf::from(FOLDER).join(name)).unwrap()
@@ -95,7 +95,7 @@ proptest! {
         // Most of what can go wrong is said at the beginning; the preamble of DICOM has 128 bytes.
         within in prop_oneof![Just(60_usize), Just(700), Just(usize::MAX)],
     ) {
-        let mut bytes = file.get(&fixtures()).clone();
+        let mut bytes = file.get(&FIXTURES).clone();
         for change in &changes {
             apply(&mut bytes, change, within);
         }

@@ -1,8 +1,8 @@
 //! A DICOM file's parts, in order.
 
 use super::{
-    FORMAT,
     elements::{Elements, Tag},
+    fault::{FORMAT, damaged},
     frame::{Syntax, cells},
     header::{Attributes, PIXELS, text},
     levels::levels,
@@ -30,18 +30,14 @@ pub(in crate::images) fn decode(bytes: &[u8], limits: &Limits) -> Result<Grey, F
             syntax = Some(text(value));
         }
     }
-    let syntax = Syntax::of(&syntax.ok_or_else(|| damaged("it has no transfer syntax".to_owned()))?)?;
+    let syntax = Syntax::of(&syntax.ok_or_else(|| damaged("it has no transfer syntax"))?)?;
     let mut elements = Elements::new(meta.rest(), syntax != Syntax::Implicit);
     let layout = Attributes::read(&mut elements)?.layout()?;
     limits.check(FORMAT, layout.columns, layout.rows)?;
     if elements.next_tag() != Some(PIXELS) {
-        return Err(damaged("it has no pixel data".to_owned()));
+        return Err(damaged("it has no pixel data"));
     }
     let cells = cells(&mut elements, syntax, &layout, limits)?;
     let pixels = levels(&cells, &layout);
     Grey::new(layout.columns, layout.rows, pixels).map_err(|error| damaged(error.to_string()))
-}
-
-pub(super) fn damaged(what: String) -> Fault {
-    Fault::Damaged { format: FORMAT, what }
 }

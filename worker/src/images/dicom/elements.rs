@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{FORMAT, decode::damaged};
+use super::fault::{damaged, unsupported};
 use crate::images::Fault;
 
 /// Group and element number.
@@ -108,7 +108,7 @@ impl<'a> Elements<'a> {
                 Some(joined) => joined.to_mut().extend_from_slice(fragment),
             }
         }
-        joined.ok_or_else(|| damaged("the pixel data are empty".to_owned()))
+        joined.ok_or_else(|| damaged("the pixel data are empty"))
     }
 
     /// Goes past a value.
@@ -121,8 +121,7 @@ impl<'a> Elements<'a> {
             return self.value(header).map(|_| ());
         }
         if depth == DEPTH {
-            let what = format!("sequences nested more than {DEPTH} deep");
-            return Err(Fault::Unsupported { format: FORMAT, what });
+            return Err(unsupported(format!("sequences nested more than {DEPTH} deep")));
         }
         // Unknown values of undefined length are sequences in implicit representation (PS3.5, 6.2.2).
         let explicit = self.explicit;
@@ -155,8 +154,7 @@ impl<'a> Elements<'a> {
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], Fault> {
-        let (taken, rest) =
-            self.rest.split_at_checked(count).ok_or_else(|| damaged("it ends within an element".to_owned()))?;
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or_else(|| damaged("it ends within an element"))?;
         self.rest = rest;
         Ok(taken)
     }
@@ -179,4 +177,58 @@ impl<'a> Elements<'a> {
 /// A tag as the standard writes it.
 fn name((group, element): Tag) -> String {
     format!("({group:04X},{element:04X})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AFTER: &[u8] = b"\x28\0\x10\0US\x02\0\x07\0";
+
+    /// Skips the first of the elements in `bytes`, and gives the value of the next.
+    fn after_skipping(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+        let bytes = [bytes, AFTER].concat();
+        let mut elements = Elements::new(&bytes, true);
+        let header = elements.header()?;
+        elements.skip(&header)?;
+        let header = elements.header()?;
+        assert_eq!(header.tag, (0x0028, 0x0010));
+        elements.value(&header).map(<[u8]>::to_vec)
+    }
+
+    /// An explicit sequence of undefined length with one such item, which holds `content`.
+    fn sequence(content: &[u8]) -> Vec<u8> {
+        let start = b"\x08\0\x40\x11SQ\0\0\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF";
+        let end = b"\xFE\xFF\x0D\xE0\0\0\0\0\xFE\xFF\xDD\xE0\0\0\0\0";
+        [start, content, end].concat()
+    }
+
+    #[test]
+    fn sequences_of_undefined_length_are_skipped() {
+        assert_eq!(after_skipping(&sequence(&sequence(AFTER))), Ok(vec![7, 0]));
+        assert!(matches!(after_skipping(&sequence(b"\x08\0\0\0US\xFF\xFF")), Err(Fault::Damaged { .. })));
+    }
+
+    #[test]
+    fn unknown_values_of_undefined_length_hold_implicit_elements() {
+        let item = b"\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF\x28\0\x10\0\x02\0\0\0\x07\0\xFE\xFF\x0D\xE0\0\0\0\0";
+        let end = b"\xFE\xFF\xDD\xE0\0\0\0\0";
+        let unknown = [b"\x09\0\x01\x10UN\0\0\xFF\xFF\xFF\xFF", &item[..], end].concat();
+        assert_eq!(after_skipping(&unknown), Ok(vec![7, 0]));
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |depth: usize| (0..depth).fold(AFTER.to_vec(), |content, _| sequence(&content));
+        assert_eq!(after_skipping(&nested(DEPTH)), Ok(vec![7, 0]));
+        assert!(matches!(after_skipping(&nested(DEPTH + 1)), Err(Fault::Unsupported { .. })));
+    }
+
+    #[test]
+    fn fragments_are_joined_without_the_offset_table() {
+        let bytes = b"\xFE\xFF\0\xE0\x02\0\0\0\x09\x09\xFE\xFF\0\xE0\x02\0\0\0\x01\x02\xFE\xFF\0\xE0\x01\0\0\0\x03\xFE\xFF\xDD\xE0\0\0\0\0";
+        assert_eq!(Elements::new(bytes, true).fragments().unwrap(), &[1, 2, 3][..]);
+        assert!(Elements::new(&bytes[..bytes.len() - 8], true).fragments().is_err());
+        assert!(Elements::new(b"\xFE\xFF\xDD\xE0\0\0\0\0", true).fragments().is_err());
+    }
 }

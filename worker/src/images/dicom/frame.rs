@@ -3,9 +3,9 @@
 use std::io::Cursor;
 
 use super::{
-    decode::damaged,
     elements::Elements,
-    header::{Layout, unsupported},
+    fault::{damaged, unsupported},
+    header::Layout,
     rle,
 };
 use crate::images::{Fault, Limits, jpeg};
@@ -56,7 +56,7 @@ pub(super) fn cells(
     let header = elements.header()?;
     let encapsulated = !matches!(syntax, Syntax::Implicit | Syntax::Explicit);
     if encapsulated != header.is_undefined() {
-        return Err(damaged("its pixel data are not stored as the transfer syntax says".to_owned()));
+        return Err(damaged("its pixel data are not stored as the transfer syntax says"));
     }
     if !encapsulated {
         return native(elements.value(&header)?, layout);
@@ -101,13 +101,13 @@ fn lossless(data: &[u8], layout: &Layout, limits: &Limits) -> Result<Vec<u16>, F
     let mut decoder = Decoder::new(Cursor::new(data));
     decoder.set_max_decoding_buffer_size(limits.pixels.saturating_mul(2));
     decoder.read_info().map_err(fault)?;
-    let info = decoder.info().ok_or_else(|| damaged("its JPEG has no frame".to_owned()))?;
+    let info = decoder.info().ok_or_else(|| damaged("its JPEG has no frame"))?;
     check_size(layout, info.width.into(), info.height.into())?;
     if info.coding_process != CodingProcess::Lossless {
-        return Err(damaged("its JPEG is not lossless, as the transfer syntax says".to_owned()));
+        return Err(damaged("its JPEG is not lossless, as the transfer syntax says"));
     }
     if !matches!(info.pixel_format, PixelFormat::L8 | PixelFormat::L16) {
-        return Err(unsupported("a JPEG in colours; grey is read".to_owned()));
+        return Err(unsupported("a JPEG in colours; grey is read"));
     }
     let samples = decoder.decode().map_err(fault)?;
     Ok(match info.pixel_format {

@@ -1,9 +1,8 @@
 //! What a DICOM file says about its pixels.
 
 use super::{
-    FORMAT,
-    decode::damaged,
     elements::{Elements, Tag},
+    fault::{damaged, unsupported},
 };
 use crate::images::Fault;
 
@@ -105,8 +104,4 @@ impl Attributes {
 /// A text value without its padding.
 pub(super) fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value).trim_matches(['\0', ' ']).to_owned()
-}
-
-pub(super) fn unsupported(what: String) -> Fault {
-    Fault::Unsupported { format: FORMAT, what }
 }

@@ -5,11 +5,10 @@
 
 mod decode;
 mod elements;
+mod fault;
 mod frame;
 mod header;
 mod levels;
 mod rle;
 
 pub(super) use decode::{PREAMBLE, SIGNATURE, decode};
-
-const FORMAT: &str = "DICOM";

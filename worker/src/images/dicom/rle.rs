@@ -1,6 +1,6 @@
 //! RLE lossless (PS3.5, annex G).
 
-use super::{decode::damaged, header::Layout};
+use super::{fault::damaged, header::Layout};
 use crate::images::Fault;
 
 /// Words of the header: the number of segments, and where each begins.
@@ -10,7 +10,7 @@ const WORDS: usize = 16;
 pub(super) fn decode(data: &[u8], layout: &Layout) -> Result<Vec<u16>, Fault> {
     let planes = usize::from(layout.allocated / 8);
     let (words, _) = data.as_chunks::<4>();
-    let header = words.get(..WORDS).ok_or_else(|| damaged("its RLE header is cut off".to_owned()))?;
+    let header = words.get(..WORDS).ok_or_else(|| damaged("its RLE header is cut off"))?;
     let word = |at: usize| u32::from_le_bytes(header[at]) as usize;
     if word(0) != planes {
         return Err(damaged(format!("{} RLE segments, {planes} expected", word(0))));

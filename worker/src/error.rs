@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{files, protocol::FailureClass};
+use crate::{files, images::Fault, protocol::FailureClass};
 
 /// Result of code that runs trials.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -35,6 +35,14 @@ pub enum Error {
         path: PathBuf,
         /// How that was seen.
         what: String,
+    },
+    /// A file holds no image that can be read.
+    #[error("{}: {fault}", path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: Fault,
     },
     /// A program or service outside failed in a way that may pass.
     #[error("{what}")]
@@ -80,7 +88,7 @@ impl Error {
                 | ErrorKind::ReadOnlyFilesystem => FailureClass::Input,
                 _ => FailureClass::Transient,
             },
-            Self::Input { .. } | Self::Damaged { .. } => FailureClass::Input,
+            Self::Input { .. } | Self::Damaged { .. } | Self::Image { .. } => FailureClass::Input,
             Self::Transient { .. } => FailureClass::Transient,
             Self::Resources { .. } => FailureClass::Resources,
             Self::Tensor(_) => FailureClass::Bug,
@@ -94,6 +102,7 @@ impl Error {
                 Some("free space on that disk; the same command goes on where it stopped".to_owned())
             }
             Self::Input { cure, .. } | Self::Transient { cure, .. } | Self::Resources { cure, .. } => cure.clone(),
+            Self::Image { fault, .. } => fault.cure().map(str::to_owned),
             Self::Damaged { path, .. } => Some(match files::trial_of(path) {
                 Some(trial) => format!("`permafrost retry {}` makes it again", trial.short()),
                 None => "`permafrost retry` the trial that wrote it: the file is made again".to_owned(),

@@ -13,6 +13,7 @@ pub mod execute;
 pub mod files;
 pub mod gpu;
 pub mod id;
+pub mod images;
 pub mod metrics;
 pub mod model;
 pub mod protocol;

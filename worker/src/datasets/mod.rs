@@ -2,12 +2,16 @@
 
 mod dataset;
 pub mod fetch;
+pub mod listing;
 mod openi;
 mod openi_xml;
 mod pip;
 pub mod prepare;
-mod text;
+mod split;
+pub mod table;
+pub mod text;
 pub mod wheel;
 
-pub use dataset::{Dataset, Image, Report, Split};
+pub use dataset::{ClassColumn, Dataset, Image, LabelColumns, Report, Split};
 pub use openi::{Counts, PUBLISHED as OPEN_I_PUBLISHED};
+pub use split::Shares;

@@ -3,6 +3,7 @@
 mod dataset;
 pub mod fetch;
 pub mod listing;
+pub mod mimic;
 mod openi;
 mod openi_xml;
 mod pip;

@@ -1,7 +1,9 @@
 //! Collections of images and reports: where they come from ([`fetch`]), and what is made of them ([`prepare`]).
 
+pub mod check;
 mod dataset;
 pub mod fetch;
+pub mod general;
 pub mod listing;
 pub mod mimic;
 mod openi;

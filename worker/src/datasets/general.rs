@@ -1,8 +1,8 @@
 //! Any collection: a table of samples, of which the user says which column holds what.
 //!
-//! A row becomes an [`super::Image`]. What [`Dataset`] keeps of it beyond the published collections: images without a report, a
-//! file and a mask, a group, and labels that are classes or numbers. Pre-training leaves images without a report out;
-//! classification reads binary labels only, so far.
+//! A row becomes an [`super::Image`]. [`Dataset`] was made for images that all have a report and binary labels; for this reader it
+//! also holds images without a report, files, masks and groups, and labels that are classes or numbers. Pre-training leaves images
+//! without a report out; classification reads binary labels only, so far.
 
 mod row;
 mod samples;

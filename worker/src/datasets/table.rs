@@ -149,8 +149,10 @@ impl Table<'_> {
             }
             let value: Value = serde_json::from_str(&content).map_err(|error| self.wrong(line, error))?;
             let Value::Object(object) = value else { return Err(self.wrong(line, "not a JSON object")) };
-            if keys.len() < MAX_KEYS {
-                keys.extend(object.keys().filter(|key| !keys.contains(*key)).cloned().collect::<Vec<_>>());
+            for key in object.keys() {
+                if keys.len() < MAX_KEYS && !keys.contains(key) {
+                    keys.insert(key.clone());
+                }
             }
             let mut cells = Vec::with_capacity(self.wanted.len());
             for (name, seen) in self.wanted.iter().zip(&mut seen) {

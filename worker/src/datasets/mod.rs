@@ -1,16 +1,23 @@
 //! Collections of images and reports: where they come from ([`fetch`]), and what is made of them ([`prepare`]); label files of
 //! published collections ([`labels`]) and how they were split ([`splits`]).
 
+pub mod check;
 mod dataset;
 pub mod fetch;
+pub mod general;
 pub mod labels;
+pub mod listing;
+pub mod mimic;
 mod openi;
 mod openi_xml;
 mod pip;
 pub mod prepare;
+mod split;
 pub mod splits;
-mod text;
+pub mod table;
+pub mod text;
 pub mod wheel;
 
-pub use dataset::{Dataset, Image, Report, Split};
+pub use dataset::{ClassColumn, Dataset, Image, LabelColumns, Report, Split};
 pub use openi::{Counts, PUBLISHED as OPEN_I_PUBLISHED};
+pub use split::Shares;

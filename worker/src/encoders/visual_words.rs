@@ -147,15 +147,12 @@ fn project<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::datasets::Split;
 
     fn image(words: &[(&str, &str)]) -> Image {
         Image {
             id: "i".to_owned(),
-            report: 0,
-            split: Split::Train,
-            labels: vec![],
             words: words.iter().map(|(name, code)| ((*name).to_owned(), (*code).to_owned())).collect(),
+            ..Image::default()
         }
     }
 

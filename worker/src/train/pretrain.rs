@@ -61,14 +61,15 @@ struct Pairs {
 type Pair<'a> = (&'a [f32], &'a [f32]);
 
 impl Pairs {
-    /// The pairs of one split, matched by id.
+    /// The pairs of one split, matched by id. Images without a report are in none.
     fn of(&self, split: Split) -> Result<Vec<Pair<'_>>> {
         let images = self.dataset.images.iter().filter(|image| image.split == split);
-        let pair = |image: &crate::datasets::Image| {
-            let report = &self.dataset.reports[image.report].id;
+        let pair = |(image, report): (&crate::datasets::Image, usize)| {
+            let report = &self.dataset.reports[report].id;
             Ok((self.images.require("image", &image.id)?, self.texts.require("report", report)?))
         };
-        let pairs: Vec<Pair<'_>> = images.map(pair).collect::<Result<_>>()?;
+        let pairs: Vec<Pair<'_>> =
+            images.filter_map(|image| Some((image, image.report?))).map(pair).collect::<Result<_>>()?;
         if pairs.len() < 2 {
             let (name, found) = (split.name(), pairs.len());
             return Err(Error::input(format!("the {name} split has {found} pairs, at least 2 are needed")));

@@ -13,7 +13,7 @@ use std::{
 
 use permafrost_worker::{
     cache::Embeddings,
-    datasets::{Dataset, Image, OPEN_I_PUBLISHED, Report, Split},
+    datasets::{Dataset, Image, OPEN_I_PUBLISHED, Report},
     device::Device,
     execute::{Job, Reporter, execute},
     files,
@@ -90,8 +90,7 @@ impl Bench {
     pub fn new(texts: &[&str]) -> Self {
         let words = |i: usize| [("CEDD".to_owned(), format!("f2p0k{i}"))].into();
         let report = |(i, text): (usize, &&str)| Report { id: format!("r{i}"), text: (*text).to_owned() };
-        let image =
-            |i| Image { id: format!("i{i}"), report: i, split: Split::Train, labels: vec![], words: words(i % 3) };
+        let image = |i| Image { id: format!("i{i}"), report: Some(i), words: words(i % 3), ..Image::default() };
         let reports = texts.iter().enumerate().map(report).collect();
         Self::of(&Dataset::new(vec![], reports, (0..texts.len()).map(image).collect()).unwrap())
     }

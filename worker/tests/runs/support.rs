@@ -59,7 +59,7 @@ impl Home {
         for (split, count) in Split::ALL.into_iter().zip([train, valid, test]) {
             for (i, id) in ids(split, count).into_iter().enumerate() {
                 let (report, labels) = (reports.len(), vec![Some(i % 2 == 0)]);
-                images.push(Image { id: id.clone(), report, split, labels, words: BTreeMap::new() });
+                images.push(Image { id: id.clone(), report: Some(report), split, labels, ..Image::default() });
                 reports.push(Report { id: format!("report-{id}"), text: "Text.".to_owned() });
             }
         }

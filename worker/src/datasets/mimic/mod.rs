@@ -1,0 +1,14 @@
+//! MIMIC-CXR v2 as downloaded from PhysioNet: frontal views and what their reports say.
+
+mod exceptions;
+mod names;
+mod reader;
+mod reports;
+mod sections;
+mod tables;
+
+pub use exceptions::{Exception, conclusion};
+pub use names::{COMPARISON, FINDINGS, IMPRESSION, LAST_PARAGRAPH, normalise};
+pub use reader::{Collection, Counts, Dropped, HeldOut, Options, ReportText, read};
+pub use sections::{Section, Sections};
+pub use tables::{PUBLISHED, Published};

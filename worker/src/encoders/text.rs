@@ -10,10 +10,12 @@ use std::{
 
 use super::{
     batches::batches,
-    bert::{Bert, Padded},
+    bert::{
+        Bert, Padded,
+        weights::{self, Config},
+    },
     lanes, pooling,
     tokens::{Options, Tokens, WordPiece},
-    weights::{self, Config},
 };
 use crate::{
     cache,

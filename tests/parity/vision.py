@@ -5,8 +5,8 @@
     PERMAFROST_VISION=FOLDER cargo test --release -p permafrost-worker --test parity_vision -- --ignored --nocapture
     (torch, numpy, safetensors, transformers, torchxrayvision)
 
-FOLDER gets the published configurations of DINOv2-S and -B and torchxrayvision's ResNet-AE with random weights (900 MB in all),
-each with images of two sizes and, in float64, what the encoder makes of them. WEIGHTS are folders of real DINOv2 weights
+FOLDER gets the published configurations of DINOv2-S and -B, four layers of DINOv2-g, and torchxrayvision's ResNet-AE, with
+random weights (1 GB in all), each with images of two sizes and, in float64, what the encoder makes of them. WEIGHTS are folders of real DINOv2 weights
 (`config.json`, `model.safetensors`), which are linked to and not copied.
 """
 import argparse
@@ -20,7 +20,12 @@ from transformers import Dinov2Config, Dinov2Model
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "fixtures"))
 import make_vision as make
 
-PUBLISHED = {"dinov2-s": (384, 6), "dinov2-b": (768, 12)}
+# Width, heads, layers, SwiGLU.
+PUBLISHED = {
+    "dinov2-s": (384, 6, 12, False),
+    "dinov2-b": (768, 12, 12, False),
+    "dinov2-g-4": (1536, 24, 4, True),
+}
 
 
 def images():
@@ -32,11 +37,12 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--real", type=pathlib.Path, nargs="*", default=[], help="folders of real DINOv2 weights")
     arguments = parser.parse_args()
-    for name, (width, heads) in PUBLISHED.items():
+    for name, (width, heads, layers, swiglu) in PUBLISHED.items():
         torch.manual_seed(1)
         # 0.05 rather than the published 0.02, so that the layers differ from the identity.
-        model = Dinov2Model(Dinov2Config(hidden_size=width, num_hidden_layers=12, num_attention_heads=heads,
-                                         image_size=518, layer_norm_eps=1e-6, initializer_range=0.05))
+        model = Dinov2Model(Dinov2Config(
+            hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, use_swiglu_ffn=swiglu,
+            image_size=518, layer_norm_eps=1e-6, initializer_range=0.05))
         make.randomise(model)
         model.save_pretrained(arguments.folder / name)
         make.reference(arguments.folder / name, model, images(), make.dinov2_outputs)

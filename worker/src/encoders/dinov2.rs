@@ -150,3 +150,22 @@ impl Up {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As on CUDA.
+    #[test]
+    fn a_batch_as_one_is_its_images() {
+        for name in ["dinov2", "dinov2-swiglu"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/vision").join(name);
+            let model = Dinov2::load(&folder, Interpolation::Size, &Device::Cpu).unwrap();
+            let images = Tensor::randn(0.0_f32, 1.0, (3, 3, 42, 70), &Device::Cpu).unwrap();
+            let alone = model.forward(&images, 1).unwrap();
+            let [pooled, tokens] = model.encode(&images, &model.positions((3, 5)).unwrap()).unwrap();
+            vision::assert_close(&pooled, &alone.pooled);
+            vision::assert_close(&tokens, &alone.tokens);
+        }
+    }
+}

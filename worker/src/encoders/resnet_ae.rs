@@ -232,4 +232,19 @@ mod tests {
         assert_eq!(Config::published().parameters(), 28_680_128);
         assert_eq!(Config::published().blocks().iter().filter(|block| block.downsample).count(), 4);
     }
+
+    /// As on CUDA.
+    #[test]
+    fn a_batch_as_one_is_its_images() {
+        let stage = |width, blocks, stride| Stage { width, blocks, stride };
+        let config = Config { stem: 4, stages: [stage(2, 2, 1), stage(4, 2, 2), stage(6, 3, 2), stage(3, 2, 6)] };
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/vision/resnet-ae/model.pt");
+        let model = ResNetAe::load_as(&path, &config, &Device::Cpu).unwrap();
+        let images = Tensor::rand(-1024.0_f32, 1024.0, (3, 1, 60, 40), &Device::Cpu).unwrap();
+        let maps = model.forward(&images, 1).unwrap();
+        let alone = [maps.stem, maps.layer1, maps.layer2, maps.layer3, maps.spatial, maps.pooled];
+        for (together, alone) in model.encode(&images).unwrap().iter().zip(&alone) {
+            vision::assert_close(together, alone);
+        }
+    }
 }

@@ -61,3 +61,13 @@ pub(super) fn size(images: &Tensor, channels: usize, multiple: usize) -> Result<
         }
     }
 }
+
+/// Equal up to rounding.
+#[cfg(test)]
+pub(super) fn assert_close(found: &Tensor, expected: &Tensor) {
+    assert_eq!(found.dims(), expected.dims());
+    let largest = |tensor: &Tensor| tensor.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+    let error = largest(&(found - expected).unwrap()) / largest(expected);
+    // Also false for NaN.
+    assert!(error <= 1e-5, "{error}");
+}

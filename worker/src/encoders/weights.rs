@@ -1,7 +1,11 @@
 //! Reading a model's weights: safetensors, or a state dict in PyTorch's zip format. All that is wrong with a file is found in
 //! one go.
 
-use std::{collections::HashSet, io::Read as _, path::Path};
+use std::{
+    collections::HashSet,
+    io::{BufReader, Read as _},
+    path::Path,
+};
 
 use candle_core::{DType, Device, Tensor, pickle::PthTensors};
 use safetensors::{Dtype, SafeTensors};
@@ -11,6 +15,9 @@ use crate::error::{Error, Result};
 
 /// Most problems that a message lists.
 const LISTED: usize = 12;
+
+/// For a damaged file.
+const AGAIN: &str = "get the file again, whole";
 
 /// A file of weights.
 pub(super) enum File {
@@ -37,9 +44,9 @@ impl File {
             return std::fs::read(path).map(Self::SafeTensors).map_err(Error::io("read", path));
         }
         if start.starts_with(b"PK\x03\x04") {
-            let again = || "get the file again, whole".to_owned();
-            let tensors =
-                PthTensors::new(path, None).map_err(|error| wrong(&format!("not whole as a zip: {error}"), again()))?;
+            check_zip(path).map_err(|error| wrong(&format!("not whole as a zip: {error}"), AGAIN.to_owned()))?;
+            let tensors = PthTensors::new(path, None)
+                .map_err(|error| wrong(&format!("not of `torch.save`: {error}"), AGAIN.to_owned()))?;
             if tensors.tensor_infos().is_empty() {
                 let cure = "save `model.state_dict()` alone with `torch.save`".to_owned();
                 return Err(wrong("no tensors by name, so no plain state dict", cure));
@@ -52,6 +59,18 @@ impl File {
         let cure = "name a file of safetensors, or of `torch.save`, whole".to_owned();
         Err(wrong("neither safetensors nor PyTorch's zip format", cure))
     }
+}
+
+/// Reads all of a zip, so that its checksums are compared: candle reads values without.
+fn check_zip(path: &Path) -> Result<(), String> {
+    let check = || -> zip::result::ZipResult<()> {
+        let mut archive = zip::ZipArchive::new(BufReader::new(std::fs::File::open(path)?))?;
+        for index in 0..archive.len() {
+            std::io::copy(&mut archive.by_index(index)?, &mut std::io::sink())?;
+        }
+        Ok(())
+    };
+    check().map_err(|error| error.to_string())
 }
 
 /// How to save a legacy pickle in the zip format.

@@ -170,6 +170,11 @@ fn a_legacy_pickle_is_refused_with_a_way_to_convert_it() {
 fn a_damaged_resnet_ae_is_refused() {
     let weights = std::fs::read(fixture("resnet-ae/model.pt")).unwrap();
     refused(resnet_ae(&weights[..weights.len() / 2], "model.pt"), &["model.pt: not whole as a zip"]);
+    let mut changed = weights.clone();
+    // A value near the end of the file, behind which stands the zip's table of contents.
+    let at = changed.len() * 2 / 3;
+    changed[at] ^= 0x40;
+    refused(resnet_ae(&changed, "model.pt"), &["model.pt: not whole as a zip"]);
     refused(resnet_ae(&weights[..3], "model.pt"), &["model.pt: neither safetensors nor PyTorch's zip format"]);
     refused(resnet_ae(b"<!DOCTYPE html><html>", "model.pt"), &["neither safetensors nor PyTorch's zip format"]);
 }

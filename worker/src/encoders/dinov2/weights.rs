@@ -201,3 +201,22 @@ fn scaled(weights: &mut Weights<'_>, linear: Linear, name: &str, width: usize) -
     let scale = weights.tensor(&[name], &[width])?;
     if weights.is_sound() { linear.scaled(&scale) } else { Ok(linear) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_sizes() {
+        let config = |rest: &str| {
+            let json = format!(r#"{{"model_type": "dinov2", "image_size": 518, "patch_size": 14, {rest}}}"#);
+            Config::parse(json.as_bytes()).unwrap()
+        };
+        let base = config(r#""hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12"#);
+        assert_eq!((base.side(), base.hidden(), base.layer_norm_eps), (37, 3072, 1e-6));
+        let giant = config(
+            r#""hidden_size": 1536, "num_hidden_layers": 40, "num_attention_heads": 24, "use_swiglu_ffn": true"#,
+        );
+        assert_eq!(giant.hidden(), 4096);
+    }
+}

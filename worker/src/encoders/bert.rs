@@ -1,36 +1,13 @@
 //! BERT's forward pass (Devlin et al., 2019) in candle, on the CPU or on CUDA.
 
-use candle_core::{D, Result, Tensor};
-use candle_nn::ops::softmax_last_dim;
+pub(super) mod weights;
 
-use super::elementwise::{add, add_gelu};
+use candle_core::{Result, Tensor};
 
-/// `x W^T + b`.
-pub(super) struct Linear {
-    /// [to, from].
-    pub(super) weight: Tensor,
-    /// [to].
-    pub(super) bias: Tensor,
-}
-
-impl Linear {
-    /// Of rows `x`, [n, from].
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        add(self.product(x)?, &self.bias)
-    }
-
-    /// Without the bias.
-    fn product(&self, x: &Tensor) -> Result<Tensor> {
-        x.matmul(&self.weight.t()?)
-    }
-}
-
-/// Layer normalisation.
-pub(super) struct Norm {
-    pub(super) weight: Tensor,
-    pub(super) bias: Tensor,
-    pub(super) eps: f32,
-}
+use super::{
+    elementwise::{add, add_gelu},
+    layers::{Linear, Norm, self_attention},
+};
 
 /// One layer.
 pub(super) struct Layer {
@@ -105,25 +82,13 @@ impl Bert {
         let x = add(words, &self.positions.narrow(0, 0, length)?)?.reshape((texts * length, width))?;
         let mut x = self.norm.forward(&x)?;
         for layer in &self.layers {
-            let attended = layer.attention.forward(&self.attention(layer, &x, batch)?)?;
+            let projected = layer.query_key_value.forward(&x)?;
+            let attended = self_attention(&projected, texts, self.heads, batch.mask.as_ref())?;
+            let attended = layer.attention.forward(&attended)?;
             x = layer.attention_norm.forward(&add(attended, &x)?)?;
             let fed = layer.down.forward(&add_gelu(layer.up.product(&x)?, &layer.up.bias)?)?;
             x = layer.norm.forward(&add(fed, &x)?)?;
         }
         x.reshape((texts, length, width))
-    }
-
-    /// Multi-head self-attention of rows `x` before its output projection.
-    fn attention(&self, layer: &Layer, x: &Tensor, batch: &Padded) -> Result<Tensor> {
-        let (texts, length, width) = (batch.texts, batch.length, self.width()?);
-        let size = width / self.heads;
-        let all = layer.query_key_value.forward(x)?.reshape((texts, length, 3, self.heads, size))?;
-        let part = |i: usize| all.narrow(2, i, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
-        let (query, key, value) = ((part(0)? * (1.0 / (size as f64).sqrt()))?, part(1)?, part(2)?);
-        let mut scores = query.matmul(&key.transpose(D::Minus2, D::Minus1)?)?;
-        if let Some(mask) = &batch.mask {
-            scores = add(scores, mask)?;
-        }
-        softmax_last_dim(&scores)?.matmul(&value)?.transpose(1, 2)?.reshape((texts * length, width))
     }
 }

@@ -2,12 +2,17 @@
 
 mod batches;
 mod bert;
+pub mod dinov2;
 mod elementwise;
 mod lanes;
+mod layers;
 mod pass;
+pub mod pixels;
 mod pooling;
+pub mod resnet_ae;
 mod text;
 pub mod tokens;
+mod vision;
 mod visual_words;
 mod weights;
 

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     batches::batches,
-    bert::{Bert, Padded},
+    bert::{
+        Bert, Padded,
+        weights::{self, Config},
+    },
     lanes,
     pass::Pass,
     pooling,
     tokens::{Options, Tokens, WordPiece},
-    weights::{self, Config},
 };
 use crate::{
     datasets::{Dataset, wheel::Wheel},

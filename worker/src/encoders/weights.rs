@@ -1,135 +1,195 @@
-//! A BERT's `config.json` and `model.safetensors`, as `transformers` saves them.
+//! Reading a model's weights: safetensors, or a state dict in PyTorch's zip format. All that is wrong with a file is found in
+//! one go.
 
-use candle_core::{D, DType, Device, Tensor};
+use std::{
+    collections::HashSet,
+    io::{BufReader, Read as _},
+    path::Path,
+};
+
+use candle_core::{DType, Device, Tensor, pickle::PthTensors};
 use safetensors::{Dtype, SafeTensors};
-use serde::Deserialize;
 
-use super::bert::{Bert, Layer, Linear, Norm};
+use super::layers::{Linear, Norm};
+use crate::error::{Error, Result};
 
 /// Most problems that a message lists.
 const LISTED: usize = 12;
 
-/// What is read of `config.json`.
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct Config {
-    model_type: String,
-    pub(super) hidden_size: usize,
-    num_hidden_layers: usize,
-    pub(super) num_attention_heads: usize,
-    intermediate_size: usize,
-    hidden_act: String,
-    #[serde(default = "published_eps")]
-    pub(super) layer_norm_eps: f64,
-    pub(super) max_position_embeddings: usize,
-    #[serde(default = "published_types")]
-    type_vocab_size: usize,
-    pub(super) vocab_size: usize,
-    #[serde(default)]
-    position_embedding_type: Option<String>,
+/// For a damaged file.
+const AGAIN: &str = "get the file again, whole";
+
+/// A file of weights.
+pub(super) enum File {
+    /// Its bytes.
+    SafeTensors(Vec<u8>),
+    /// What PyTorch's `torch.save` has written since version 1.6.
+    PyTorch(PthTensors),
 }
 
-fn published_eps() -> f64 {
-    1e-12
-}
-
-fn published_types() -> usize {
-    2
-}
-
-impl Config {
-    /// Reads `config.json`.
+impl File {
+    /// Opens `path`; its first bytes say what it is.
     ///
     /// # Errors
-    /// What is malformed, or is no BERT as this program computes it.
-    pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
-        let config: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        if config.model_type != "bert" {
-            return Err(format!("`model_type` is `{}`, not `bert`", config.model_type));
+    /// [`Error::Io`], and [`Error::Input`] for a file of another format, a damaged one, and one of `torch.save` before 1.6,
+    /// with a way to convert it.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let mut start = Vec::new();
+        let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
+        file.take(9).read_to_end(&mut start).map_err(Error::io("read", path))?;
+        let wrong =
+            |what: &str, cure: String| Error::Input { what: format!("{}: {what}", path.display()), cure: Some(cure) };
+        // The header of safetensors follows its length of eight bytes. It is asked for first, as a length may look like anything.
+        if start.get(8) == Some(&b'{') {
+            return std::fs::read(path).map(Self::SafeTensors).map_err(Error::io("read", path));
         }
-        if config.hidden_act != "gelu" {
-            return Err(format!("`hidden_act` is `{}`, not `gelu`", config.hidden_act));
+        if start.starts_with(b"PK\x03\x04") {
+            check_zip(path).map_err(|error| wrong(&format!("not whole as a zip: {error}"), AGAIN.to_owned()))?;
+            let tensors = PthTensors::new(path, None)
+                .map_err(|error| wrong(&format!("not of `torch.save`: {error}"), AGAIN.to_owned()))?;
+            if tensors.tensor_infos().is_empty() {
+                let cure = "save `model.state_dict()` alone with `torch.save`".to_owned();
+                return Err(wrong("no tensors by name, so no plain state dict", cure));
+            }
+            return Ok(Self::PyTorch(tensors));
         }
-        if let Some(other) = config.position_embedding_type.as_deref().filter(|kind| *kind != "absolute") {
-            return Err(format!("`position_embedding_type` is `{other}`, not `absolute`"));
+        if start.first() == Some(&0x80) {
+            return Err(wrong("a pickle of PyTorch before 1.6, which this program does not read", conversion(path)));
         }
-        let (width, heads) = (config.hidden_size, config.num_attention_heads);
-        if heads == 0 || !width.is_multiple_of(heads) {
-            return Err(format!("`hidden_size` {width} is not a multiple of `num_attention_heads` {heads}"));
-        }
-        let sizes = [
-            ("hidden_size", width, 1 << 16),
-            ("num_hidden_layers", config.num_hidden_layers, 1 << 10),
-            ("intermediate_size", config.intermediate_size, 1 << 20),
-            ("max_position_embeddings", config.max_position_embeddings, 1 << 24),
-            ("type_vocab_size", config.type_vocab_size, 1 << 10),
-            ("vocab_size", config.vocab_size, 1 << 24),
-        ];
-        match sizes.into_iter().find(|(_, size, most)| !(1..=*most).contains(size)) {
-            Some((name, size, most)) => Err(format!("`{name}` is {size}, not in 1 to {most}")),
-            None => Ok(config),
-        }
+        let cure = "name a file of safetensors, or of `torch.save`, whole".to_owned();
+        Err(wrong("neither safetensors nor PyTorch's zip format", cure))
     }
 }
 
-/// Loads a BERT of these sizes from `bytes`, a safetensors file. Names may begin with `bert.`, norms may be called
-/// `gamma` and `beta`, values may be of any floating-point type. There may be a pooler, and anything else beside.
-///
-/// # Errors
-/// Everything that is missing, of another shape, or not finite.
-pub(super) fn load(bytes: &[u8], config: &Config, device: &Device) -> Result<Bert, String> {
-    let tensors = SafeTensors::deserialize(bytes).map_err(|error| format!("not whole as safetensors: {error}"))?;
-    let prefix = if tensors.iter().any(|(name, _)| name.starts_with("bert.embeddings.")) { "bert." } else { "" };
-    let mut reader = Reader { tensors, prefix, device, problems: Vec::new() };
-    let bert = reader.bert(config);
-    let problems = reader.problems;
-    if problems.is_empty() {
-        return bert.map_err(|error| error.to_string());
-    }
-    let more = problems.len().saturating_sub(LISTED);
-    let listed = problems.into_iter().take(LISTED).collect::<Vec<_>>().join("; ");
-    Err(if more == 0 { listed } else { format!("{listed}; and {more} more") })
+/// Reads all of a zip, so that its checksums are compared: candle reads values without.
+fn check_zip(path: &Path) -> Result<(), String> {
+    let check = || -> zip::result::ZipResult<()> {
+        let mut archive = zip::ZipArchive::new(BufReader::new(std::fs::File::open(path)?))?;
+        for index in 0..archive.len() {
+            std::io::copy(&mut archive.by_index(index)?, &mut std::io::sink())?;
+        }
+        Ok(())
+    };
+    check().map_err(|error| error.to_string())
 }
 
-struct Reader<'a> {
-    tensors: SafeTensors<'a>,
+/// How to save a legacy pickle in the zip format.
+fn conversion(path: &Path) -> String {
+    format!(
+        "convert it with Python:\nimport torch\nweights = torch.load({path:?}, map_location=\"cpu\", weights_only=True)\n\
+         torch.save(weights, {:?})",
+        path.with_extension("zip.pt")
+    )
+}
+
+/// Tensors by name, and what was found wrong with them.
+pub(super) struct Weights<'a> {
+    source: Source<'a>,
     prefix: &'static str,
     device: &'a Device,
     problems: Vec<String>,
+    read: HashSet<String>,
 }
 
-impl Reader<'_> {
-    fn bert(&mut self, config: &Config) -> candle_core::Result<Bert> {
-        let (width, hidden) = (config.hidden_size, config.intermediate_size);
-        let words = self.tensor(&["embeddings.word_embeddings.weight"], &[config.vocab_size, width])?;
-        let positions =
-            self.tensor(&["embeddings.position_embeddings.weight"], &[config.max_position_embeddings, width])?;
-        let types = self.tensor(&["embeddings.token_type_embeddings.weight"], &[config.type_vocab_size, width])?;
-        let norm = self.norm("embeddings.LayerNorm", config)?;
-        let layers = (0..config.num_hidden_layers).map(|layer| {
-            let at = |part: &str| format!("encoder.layer.{layer}.{part}");
-            Ok(Layer {
-                query_key_value: self.query_key_value(&at("attention.self"), width)?,
-                attention: self.linear(&at("attention.output.dense"), width, width)?,
-                attention_norm: self.norm(&at("attention.output.LayerNorm"), config)?,
-                up: self.linear(&at("intermediate.dense"), width, hidden)?,
-                down: self.linear(&at("output.dense"), hidden, width)?,
-                norm: self.norm(&at("output.LayerNorm"), config)?,
-            })
-        });
-        let layers = layers.collect::<candle_core::Result<_>>()?;
-        let has_pooler = self.tensors.tensor(&format!("{}pooler.dense.weight", self.prefix)).is_ok();
-        let pooler = if has_pooler { Some(self.linear("pooler.dense", width, width)?) } else { None };
-        // Every token is of type 0, so that its row can be part of the position's.
-        let positions = if self.problems.is_empty() { positions.broadcast_add(&types.get(0)?)? } else { positions };
-        Ok(Bert { heads: config.num_attention_heads, words, positions, norm, layers, pooler })
+enum Source<'a> {
+    SafeTensors(SafeTensors<'a>),
+    PyTorch(&'a PthTensors),
+}
+
+impl<'a> Weights<'a> {
+    /// Of a file. Tensors go to `device`.
+    ///
+    /// # Errors
+    /// What is wrong with the file as a whole.
+    pub(super) fn new(file: &'a File, device: &'a Device) -> Result<Self, String> {
+        match file {
+            File::SafeTensors(bytes) => Self::of_safetensors(bytes, device),
+            File::PyTorch(tensors) => Ok(Self::of(Source::PyTorch(tensors), device)),
+        }
     }
 
-    /// The three projections of the attention as one.
-    fn query_key_value(&mut self, name: &str, width: usize) -> candle_core::Result<Linear> {
+    /// Of the bytes of a file of safetensors; see [`Self::new`].
+    pub(super) fn of_safetensors(bytes: &'a [u8], device: &'a Device) -> Result<Self, String> {
+        let tensors = SafeTensors::deserialize(bytes).map_err(|error| format!("not whole as safetensors: {error}"))?;
+        Ok(Self::of(Source::SafeTensors(tensors), device))
+    }
+
+    fn of(source: Source<'a>, device: &'a Device) -> Self {
+        Self { source, prefix: "", device, problems: Vec::new(), read: HashSet::new() }
+    }
+
+    /// If some name begins with `prefix` and then `first`, all names that are asked for begin with `prefix`.
+    pub(super) fn with_prefix(mut self, prefix: &'static str, first: &str) -> Self {
+        let start = format!("{prefix}{first}");
+        if self.names().iter().any(|name| name.starts_with(&start)) {
+            self.prefix = prefix;
+        }
+        self
+    }
+
+    /// All names, in order.
+    fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = match &self.source {
+            Source::SafeTensors(tensors) => tensors.names(),
+            Source::PyTorch(tensors) => tensors.tensor_infos().keys().map(String::as_str).collect(),
+        };
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.shape_and_type(&format!("{}{name}", self.prefix)).is_some()
+    }
+
+    /// Whether nothing wrong was found so far. If not, tensors may have other shapes than was asked for.
+    pub(super) fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Notes something else that is wrong.
+    pub(super) fn refuse(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
+    /// Notes all tensors that nobody asked for, but those that `known` knows by their names without prefix.
+    pub(super) fn refuse_others(&mut self, known: impl Fn(&str) -> bool) {
+        let others: Vec<String> = self
+            .names()
+            .into_iter()
+            .filter(|name| !self.read.contains(*name) && !known(name.strip_prefix(self.prefix).unwrap_or(name)))
+            .map(|name| format!("`{name}` is not expected"))
+            .collect();
+        self.problems.extend(others);
+    }
+
+    /// Gives `model`, made of these weights.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file.
+    pub(super) fn finish<T>(self, model: candle_core::Result<T>) -> Result<T, String> {
+        if self.problems.is_empty() {
+            return model.map_err(|error| error.to_string());
+        }
+        let more = self.problems.len().saturating_sub(LISTED);
+        let listed = self.problems.into_iter().take(LISTED).collect::<Vec<_>>().join("; ");
+        Err(if more == 0 { listed } else { format!("{listed}; and {more} more") })
+    }
+
+    /// `name.weight`, [to, from], and `name.bias`, [to].
+    pub(super) fn linear(&mut self, name: &str, from: usize, to: usize) -> candle_core::Result<Linear> {
+        Ok(Linear {
+            weight: self.tensor(&[&format!("{name}.weight")], &[to, from])?,
+            bias: self.tensor(&[&format!("{name}.bias")], &[to])?,
+        })
+    }
+
+    /// The linear layers `query`, `key` and `value` below `name` as one.
+    pub(super) fn query_key_value(&mut self, name: &str, width: usize) -> candle_core::Result<Linear> {
         let parts = ["query", "key", "value"].map(|part| self.linear(&format!("{name}.{part}"), width, width));
         let [query, key, value] = parts;
         let (query, key, value) = (query?, key?, value?);
-        if !self.problems.is_empty() {
+        if !self.is_sound() {
             return Ok(query);
         }
         Ok(Linear {
@@ -138,26 +198,19 @@ impl Reader<'_> {
         })
     }
 
-    fn linear(&mut self, name: &str, from: usize, to: usize) -> candle_core::Result<Linear> {
-        Ok(Linear {
-            weight: self.tensor(&[&format!("{name}.weight")], &[to, from])?,
-            bias: self.tensor(&[&format!("{name}.bias")], &[to])?,
-        })
-    }
-
-    fn norm(&mut self, name: &str, config: &Config) -> candle_core::Result<Norm> {
-        let width = [config.hidden_size];
+    /// `name.weight` and `name.bias`, [width]; older files call them `gamma` and `beta`.
+    pub(super) fn norm(&mut self, name: &str, width: usize, eps: f64) -> candle_core::Result<Norm> {
         Ok(Norm {
-            weight: self.tensor(&[&format!("{name}.weight"), &format!("{name}.gamma")], &width)?,
-            bias: self.tensor(&[&format!("{name}.bias"), &format!("{name}.beta")], &width)?,
-            eps: config.layer_norm_eps as f32,
+            weight: self.tensor(&[&format!("{name}.weight"), &format!("{name}.gamma")], &[width])?,
+            bias: self.tensor(&[&format!("{name}.bias"), &format!("{name}.beta")], &[width])?,
+            eps: eps as f32,
         })
     }
 
-    /// The tensor of one of these names. What is wrong with it is noted, and something is returned so that all that is
-    /// wrong with the file is found in one go.
-    fn tensor(&mut self, names: &[&str], shape: &[usize]) -> candle_core::Result<Tensor> {
-        match self.read(names, shape)? {
+    /// The tensor of one of these names, as f32. What is wrong with it is noted, and something is returned so that all that
+    /// is wrong with the file is found in one go.
+    pub(super) fn tensor(&mut self, names: &[&str], shape: &[usize]) -> candle_core::Result<Tensor> {
+        match self.find(names, shape)? {
             Ok(tensor) => Ok(tensor),
             Err(problem) => {
                 self.problems.push(problem);
@@ -166,37 +219,66 @@ impl Reader<'_> {
         }
     }
 
-    fn read(&self, names: &[&str], shape: &[usize]) -> candle_core::Result<Result<Tensor, String>> {
+    fn find(&mut self, names: &[&str], shape: &[usize]) -> candle_core::Result<Result<Tensor, String>> {
         let found = names.iter().find_map(|name| {
             let name = format!("{}{name}", self.prefix);
-            Some((self.tensors.tensor(&name).ok()?, name))
+            Some((self.shape_and_type(&name)?, name))
         });
-        let Some((view, name)) = found else {
+        let Some(((found, dtype), name)) = found else {
             return Ok(Err(format!("`{}{}` is missing", self.prefix, names.join("` or `"))));
         };
-        if view.shape() != shape {
-            return Ok(Err(format!("`{name}` is {:?}, not {shape:?}", view.shape())));
+        self.read.insert(name.clone());
+        // Before anything is read: a shape that a file names may need any memory.
+        if found != shape {
+            return Ok(Err(format!("`{name}` is {found:?}, not {shape:?}")));
         }
-        let dtype = match view.dtype() {
-            Dtype::F32 => DType::F32,
-            Dtype::F16 => DType::F16,
-            Dtype::BF16 => DType::BF16,
-            Dtype::F64 => DType::F64,
-            other => return Ok(Err(format!("`{name}` is of type {other:?}"))),
+        let dtype = match dtype {
+            Ok(dtype) if dtype.is_float() => dtype,
+            Ok(other) => return Ok(Err(format!("`{name}` is of type {other:?}"))),
+            Err(other) => return Ok(Err(format!("`{name}` is of type {other:?}"))),
         };
-        let tensor = Tensor::from_raw_buffer(view.data(), dtype, shape, &Device::Cpu)?.to_dtype(DType::F32)?;
+        let tensor = match self.values(&name, dtype, shape) {
+            Ok(tensor) => tensor.to_dtype(DType::F32)?,
+            Err(error) => return Ok(Err(format!("`{name}` cannot be read: {error}"))),
+        };
         let bad = tensor.flatten_all()?.to_vec1::<f32>()?.iter().filter(|value| !value.is_finite()).count();
         if bad > 0 {
             return Ok(Err(format!("`{name}` has {bad} values that are not finite")));
         }
         Ok(Ok(tensor.to_device(self.device)?))
     }
-}
 
-impl Norm {
-    /// Layer normalisation over the last dimension.
-    pub(super) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        debug_assert_eq!(x.dim(D::Minus1)?, self.weight.dim(0)?);
-        candle_nn::ops::layer_norm(x, &self.weight, &self.bias, self.eps)
+    /// Shape and type of the tensor of this full name, if there is one; the type as candle's, where that has it.
+    fn shape_and_type(&self, name: &str) -> Option<(Vec<usize>, Result<DType, Dtype>)> {
+        match &self.source {
+            Source::SafeTensors(tensors) => {
+                let view = tensors.tensor(name).ok()?;
+                let dtype = match view.dtype() {
+                    Dtype::F32 => Ok(DType::F32),
+                    Dtype::F16 => Ok(DType::F16),
+                    Dtype::BF16 => Ok(DType::BF16),
+                    Dtype::F64 => Ok(DType::F64),
+                    other => Err(other),
+                };
+                Some((view.shape().to_vec(), dtype))
+            }
+            Source::PyTorch(tensors) => {
+                let info = tensors.tensor_infos().get(name)?;
+                Some((info.layout.dims().to_vec(), Ok(info.dtype)))
+            }
+        }
+    }
+
+    fn values(&self, name: &str, dtype: DType, shape: &[usize]) -> candle_core::Result<Tensor> {
+        match &self.source {
+            Source::SafeTensors(tensors) => {
+                let view = tensors.tensor(name).map_err(candle_core::Error::wrap)?;
+                Tensor::from_raw_buffer(view.data(), dtype, shape, &Device::Cpu)
+            }
+            Source::PyTorch(tensors) => match tensors.get(name)? {
+                Some(tensor) => tensor.contiguous(),
+                None => candle_core::bail!("it is gone"),
+            },
+        }
     }
 }

@@ -222,19 +222,25 @@ JOIN attempts a ON a.trial = t.trial AND a.attempt = t.attempts
 JOIN workers w USING (worker)
 WHERE t.state = 'done';
 
--- Why a trial does not run yet.
+-- Why a trial does not run yet; `why` goes on after "it". A trial is blocked by inputs, near or far, that ended without a result.
 CREATE VIEW why_waiting AS
+WITH RECURSIVE blocked (trial, root) AS (
+    SELECT e.trial, e.input FROM trial_inputs e JOIN trials i ON i.trial = e.input
+    WHERE i.state IN ('failed', 'diverged', 'pruned', 'cancelled')
+    UNION
+    SELECT e.trial, b.root FROM blocked b JOIN trial_inputs e ON e.input = b.trial
+), roots AS (
+    SELECT b.trial, group_concat(r.kind || ' ' || substr(r.id, 1, 10) || ' (' || r.state || ')', ', ') AS roots
+    FROM blocked b JOIN trials r ON r.trial = b.root GROUP BY b.trial
+)
 SELECT t.id AS trial_id, substr(t.id, 1, 10) AS trial, t.kind, t.state,
        CASE
            WHEN t.state = 'ready' AND t.not_before IS NOT NULL THEN 'waits until ' || datetime(t.not_before / 1000, 'unixepoch') || ' UTC before its next attempt'
            WHEN t.state = 'ready' THEN 'waits for a free worker'
-           WHEN b.bad IS NOT NULL THEN 'an input ended without a result: ' || b.bad
-           ELSE 'waits for ' || b.open || ' of ' || b.inputs || ' inputs'
+           WHEN r.roots IS NOT NULL THEN 'cannot run without the result of ' || r.roots
+           ELSE 'waits for ' || (SELECT sum(i.state <> 'done') || ' of ' || count(*) FROM trial_inputs e JOIN trials i ON i.trial = e.input
+                                 WHERE e.trial = t.trial) || ' inputs'
        END AS why
 FROM trials t
-LEFT JOIN (
-    SELECT e.trial, count(*) AS inputs, sum(i.state <> 'done') AS open,
-           group_concat(CASE WHEN i.state IN ('failed', 'diverged', 'pruned', 'cancelled') THEN i.kind || ' ' || substr(i.id, 1, 10) || ' ' || i.state END, ', ') AS bad
-    FROM trial_inputs e JOIN trials i ON i.trial = e.input GROUP BY e.trial
-) b ON b.trial = t.trial
+LEFT JOIN roots r ON r.trial = t.trial
 WHERE t.state IN ('waiting', 'ready');

@@ -84,6 +84,16 @@ fn sql_answers_and_cannot_write() {
 }
 
 #[test]
+fn when_nothing_runs_the_file_alone_is_the_database() {
+    let world = done();
+    let copy = World::new();
+    std::fs::create_dir(copy.home()).unwrap();
+    let [from, to] = [&world, &copy].map(|world| world.home().join(permafrost::store::DATABASE));
+    std::fs::copy(from, to).unwrap();
+    assert_eq!(copy.number("SELECT count(*) FROM results"), 3);
+}
+
+#[test]
 fn a_trial_is_named_by_its_first_digits() {
     let world = done();
     let id = some_trial(&world);
@@ -130,9 +140,11 @@ fn wrong_files_and_wrong_usage_have_their_own_code() {
         let (_, stderr) = world.expect(2, &[verb, "bad.yaml"]);
         assert!(stderr.contains("stagse") && stderr.contains("stages"), "{stderr}");
     }
-    error(&world, 2, &["plan", "bad.yaml"]);
+    let told = error(&world, 2, &["plan", "bad.yaml"]);
+    assert_eq!((&told["problems"][0]["line"], &told["problems"][0]["column"]), (&2.into(), &1.into()), "{told}");
     world.expect(2, &["plan", "none.yaml"]);
     world.expect(2, &["lunch"]);
+    error(&world, 2, &["lunch"]);
     world.expect(2, &["launch", "x.yaml", "--threads", "0"]);
     assert!(!world.home().exists());
 }
@@ -181,6 +193,8 @@ fn one_more_worker_helps_and_leaves_with_the_coordinator() {
 #[test]
 fn doctor_schema_and_completions() {
     let world = World::new();
+    let checks = json(&done(), &["doctor"]);
+    assert!(checks.as_array().unwrap().iter().all(|check| check["state"] != "bad"), "{checks}");
     let checks = json(&world, &["doctor"]);
     assert!(checks.as_array().unwrap().iter().all(|check| check["state"] != "bad"), "{checks}");
     let table1 = concat!(env!("CARGO_MANIFEST_DIR"), "/../sweeps/table1.yaml");

@@ -3,6 +3,7 @@
 use std::{net::TcpListener, time::Duration};
 
 use crate::support::{self, FAST, World, busy, kill, launch, noop, wait};
+use permafrost::store::SqlValue;
 use permafrost_worker::{
     PROGRAM_VERSION,
     agent::{AgentError, Client, Endpoint},
@@ -37,13 +38,14 @@ fn failures_are_told_and_can_be_retried() {
     // A panic is a bug: tried once more, not for ever. Wrong input and divergence are not tried again.
     assert_eq!(world.number("SELECT count(*) FROM attempts"), 1 + 1 + 2 + 1);
     world.wait_until_quiet();
-    // The same command does not run them again by itself.
+    // The same command tries wrong input again, which may have been mended, but neither a bug nor a divergence.
     world.expect(3, &launch("x.yaml"));
-    assert_eq!(world.number("SELECT count(*) FROM attempts"), 5);
+    assert_eq!(world.number("SELECT count(*) FROM attempts"), 6);
+    world.wait_until_quiet();
     let (stdout, _) = world.expect(0, &["retry", "--failed"]);
     assert!(stdout.contains("3 trials"), "{stdout}");
     world.expect(3, &launch("x.yaml"));
-    assert_eq!(world.number("SELECT count(*) FROM attempts"), 5 + 4);
+    assert_eq!(world.number("SELECT count(*) FROM attempts"), 6 + 4);
 }
 
 #[test]
@@ -171,12 +173,22 @@ fn a_wheel_that_cannot_be_had_fails_with_the_manual_way() {
     let world = World::new();
     let (reports, bert) = support::synthetic::wheels(world.folder.path());
     world.write("x.yaml", &support::training_sweep(&reports, &bert));
-    std::fs::write(world.folder.path().join(&reports.file), "damaged").unwrap();
+    let wheel = world.folder.path().join(&reports.file);
+    let whole = std::fs::read(&wheel).unwrap();
+    std::fs::write(&wheel, "damaged").unwrap();
     let arguments = [&["launch", "x.yaml", "--wheel-dir", "."][..], &FAST].concat();
     let (_, stderr) = world.expect(3, &arguments);
     assert!(stderr.contains(&reports.file) && stderr.contains("help:"), "{stderr}");
     let (stdout, _) = world.expect(0, &["status", "synthetic"]);
     assert!(stdout.contains("failed"), "{stdout}");
+    let head = "SELECT trial FROM why_waiting WHERE kind = 'classify' AND why LIKE 'cannot run without the result of fetch %' LIMIT 1";
+    let Some(SqlValue::Text(head)) = world.ask(head).map(|result| result.rows[0][0].clone()) else { panic!() };
+    let (stdout, _) = world.expect(0, &["explain", &head]);
+    assert!(stdout.contains("cannot run without the result of fetch") && stdout.contains("retry"), "{stdout}");
+    world.wait_until_quiet();
+    // Mended, the same command goes on.
+    std::fs::write(&wheel, whole).unwrap();
+    world.expect(0, &arguments);
 }
 
 #[test]

@@ -113,6 +113,10 @@ fn alone_or_in_an_array_and_interrupted_the_results_are_the_same_to_the_last_bit
     assert!(together.number("SELECT count(*) FROM checkpoints") > 0);
     together.expect(0, &arguments("3", &FAST));
     assert_eq!(together.outcome(), alone.outcome());
+    assert!(
+        together.number("SELECT count(*) FROM attempts WHERE resumed_step > 0") > 0,
+        "nothing went on from a checkpoint"
+    );
     let sizes = |world: &World| {
         world.number("SELECT max(members) FROM attempts JOIN trials USING (trial) WHERE kind = 'pretrain'")
     };

@@ -13,7 +13,10 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 pub use self::client::{AgentError, Client, Endpoint};
-use self::members::Members;
+use self::{
+    client::{PATIENCE, PAUSE},
+    members::Members,
+};
 use crate::{
     PROGRAM_VERSION,
     device::Device,
@@ -46,7 +49,7 @@ pub async fn run(options: Options) -> Result<(), AgentError> {
     let capacity = agent.options.device.capacity();
     loop {
         let request = LeaseRequest { worker, capacity: capacity.clone() };
-        match agent.client.lease(&request).await? {
+        match agent.lease(&request).await? {
             LeaseReply::Array(leases) => agent.run_array(leases).await?,
             LeaseReply::Idle => {}
             LeaseReply::Leave => {
@@ -80,6 +83,25 @@ struct Agent {
 }
 
 impl Agent {
+    /// Asks for work. A coordinator that has left, or is about to, has none: that is no failure.
+    async fn lease(&self, request: &LeaseRequest) -> Result<LeaseReply, AgentError> {
+        let started = Instant::now();
+        loop {
+            match self.client.lease(request).await {
+                Err(AgentError::Refused { status: 503, .. }) => return Ok(LeaseReply::Leave),
+                Err(AgentError::Unreachable { .. }) if self.coordinator_has_left() => return Ok(LeaseReply::Leave),
+                Err(AgentError::Unreachable { .. }) if started.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
+                other => return other,
+            }
+        }
+    }
+
+    /// Whether the coordinator of this worker has left in good order: it takes back its address.
+    fn coordinator_has_left(&self) -> bool {
+        let ours = self.client.endpoint().instance;
+        Endpoint::read(&self.options.home).map_or(true, |endpoint| endpoint.instance != ours)
+    }
+
     /// Runs one array to the end of its last member.
     async fn run_array(&self, leases: Vec<Lease>) -> Result<(), AgentError> {
         info!(members = leases.len(), kind = leases[0].task.kind().name(), "leased");

@@ -87,6 +87,7 @@ pub fn load(job: &Job, member: usize, reporter: &dyn Reporter) -> Option<State> 
     lease.checkpoints.iter().find_map(|checkpoint| match read(job, lease, checkpoint) {
         Ok(state) => {
             reporter.log(member, &format!("goes on from the checkpoint of step {}", checkpoint.step));
+            reporter.resumed(member, checkpoint.step);
             Some(state)
         }
         Err(error) => {

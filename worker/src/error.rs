@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::protocol::FailureClass;
+use crate::{files, protocol::FailureClass};
 
 /// Result of code that runs trials.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -94,9 +94,10 @@ impl Error {
                 Some("free space on that disk; the same command goes on where it stopped".to_owned())
             }
             Self::Input { cure, .. } | Self::Transient { cure, .. } | Self::Resources { cure, .. } => cure.clone(),
-            Self::Damaged { .. } => {
-                Some("`permafrost retry` the trial that wrote it: the file is made again".to_owned())
-            }
+            Self::Damaged { path, .. } => Some(match files::trial_of(path) {
+                Some(trial) => format!("`permafrost retry {}` makes it again", trial.short()),
+                None => "`permafrost retry` the trial that wrote it: the file is made again".to_owned(),
+            }),
             _ => None,
         }
     }

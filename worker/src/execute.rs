@@ -22,6 +22,9 @@ pub trait Reporter: Sync {
     /// A metric's value. It must be finite.
     fn metric(&self, member: usize, name: &str, step: u64, value: f64);
 
+    /// The member goes on from the checkpoint of this step. Good to know, and no more: a reporter may ignore it.
+    fn resumed(&self, _member: usize, _step: u64) {}
+
     /// A checkpoint is on disk and synced. It covers every metric reported before this call.
     fn checkpoint(&self, member: usize, checkpoint: Checkpoint);
 
@@ -123,6 +126,10 @@ impl Reporter for Finished<'_> {
 
     fn metric(&self, member: usize, name: &str, step: u64, value: f64) {
         self.inner.metric(member, name, step, value);
+    }
+
+    fn resumed(&self, member: usize, step: u64) {
+        self.inner.resumed(member, step);
     }
 
     fn checkpoint(&self, member: usize, checkpoint: Checkpoint) {

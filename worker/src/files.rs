@@ -18,6 +18,11 @@ pub fn attempt_folder(home: &Path, trial: TrialId, attempt: Attempt) -> PathBuf 
     home.join("artifacts").join(&hex[..2]).join(hex).join(format!("attempt-{attempt}"))
 }
 
+/// The trial whose attempt put a file there; see [`attempt_folder`].
+pub fn trial_of(path: &Path) -> Option<TrialId> {
+    path.components().find_map(|part| part.as_os_str().to_str()?.parse().ok())
+}
+
 /// Where attempt `attempt` of `trial` logs.
 pub fn attempt_log(home: &Path, trial: TrialId, attempt: Attempt) -> PathBuf {
     home.join("logs").join("attempts").join(format!("{}-{attempt}.jsonl", trial.short()))
@@ -69,6 +74,9 @@ pub fn describe(home: &Path, path: &Path) -> Result<Artifact> {
 /// [`Error::Io`] when it cannot be read, [`Error::Damaged`] when it is another file than recorded.
 pub fn verified(home: &Path, artifact: &Artifact) -> Result<PathBuf> {
     let path = home.join(&artifact.path);
+    if !path.exists() {
+        return Err(Error::Damaged { path, what: "it is missing".to_owned() });
+    }
     let found = describe(home, &path)?;
     if found.bytes != artifact.bytes {
         let what = format!("{} bytes, {} were recorded", found.bytes, artifact.bytes);

@@ -166,6 +166,8 @@ pub struct MemberReport {
     pub points: Vec<Point>,
     /// A checkpoint written since. It covers the points of this report and of all before, and none after.
     pub checkpoint: Option<Checkpoint>,
+    /// Step of the checkpoint that this attempt went on from, once it has.
+    pub resumed_step: Option<u64>,
 }
 
 /// The coordinator's answer to [`Report`].

@@ -176,6 +176,7 @@ pub async fn http(shape: Shape, rows: usize) -> Result<(usize, f64)> {
                 total: shape.reports(rows) as u64,
                 points: shape.points(number),
                 checkpoint: None,
+                resumed_step: None,
             })
             .collect(),
     };

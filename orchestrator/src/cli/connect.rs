@@ -195,6 +195,11 @@ pub(super) fn folder(path: &Path) -> Result<PathBuf, CliError> {
     path.canonicalize().map_err(|source| CliError::Io { action: "open", path: path.to_owned(), source })
 }
 
+/// Whether there is no room for another file: then a coordinator cannot even say what is wrong.
+fn is_full(home: &Path) -> bool {
+    rustix::fs::statvfs(home).is_ok_and(|stat| stat.f_bavail * stat.f_frsize < MAX_WORDS as u64)
+}
+
 /// What a coordinator that has ended said.
 fn ended(home: &Path, status: ExitStatus) -> CliError {
     #[derive(serde::Deserialize)]
@@ -210,6 +215,10 @@ fn ended(home: &Path, status: ExitStatus) -> CliError {
     let said = words.lines().rev().find_map(|line| serde_json::from_str::<Words>(line).ok());
     let (message, cure) = match said {
         Some(Words { error }) => (error.message, error.cure),
+        None if is_full(home) => (
+            format!("the disk that holds {} is full", home.display()),
+            Some("free space there, or name a --home on another disk".to_owned()),
+        ),
         None => {
             let start = words.floor_char_boundary(words.len().saturating_sub(MAX_WORDS));
             let logs = home.join("logs");

@@ -67,20 +67,27 @@ pub(super) async fn cancel(global: &Global, args: &Cancel) -> Result<(), CliErro
     if global.json {
         return ui::json(&json!({"asked": asked, "changed": changed}));
     }
-    ui::out(format_args!("{} cancelled", ui::counted(changed, "trial")))
+    ui::out(format_args!("{} cancelled", ui::counted(changed, "trial")))?;
+    if asked > changed {
+        ui::say(format_args!("note: {} had ended already", ui::counted(asked - changed, "trial")));
+    }
+    Ok(())
 }
 
 /// Ends the coordinator after checkpoints.
 pub(super) async fn drain(global: &Global) -> Result<(), CliError> {
-    // Another version's coordinator can be drained too: this request has not changed.
-    let Ok(endpoint) = Endpoint::read(&global.home) else {
-        return Err(CliError::NotFound {
-            what: format!("no coordinator runs in {}", global.home.display()),
-            cure: "nothing has to be drained; name another home folder with --home".to_owned(),
-        });
+    let nobody = || CliError::NotFound {
+        what: format!("no coordinator runs in {}", global.home.display()),
+        cure: "nothing has to be drained; name another home folder with --home".to_owned(),
     };
-    let client = Client::new(endpoint);
-    let _: Controlled = client.post_once("/v1/control", &Control::Drain).await?;
+    // Not `connect::running`: another version's coordinator can be drained too, this request has not changed.
+    let client = Client::new(Endpoint::read(&global.home).map_err(|_| nobody())?);
+    match client.post_once::<_, Controlled>("/v1/control", &Control::Drain).await {
+        Ok(_) => {}
+        // It was killed and could not say that it left.
+        Err(AgentError::Unreachable { .. }) => return Err(nobody()),
+        Err(error) => return Err(error.into()),
+    }
     if global.json {
         return ui::json(&json!({"drains": true}));
     }

@@ -12,7 +12,7 @@ use super::{
     ui,
 };
 use crate::{
-    store::{DATABASE, Reader, StoreError},
+    store::{DATABASE, Reader, SqlValue, StoreError},
     sweep,
 };
 
@@ -181,23 +181,28 @@ async fn database(home: &Path) -> Check {
         Err(error) => return Check::bad("database", error.to_string(), error.cure().unwrap_or_default()),
     };
     let size = fs::metadata(&path).map(|metadata| ui::bytes(metadata.len())).unwrap_or_default();
-    match reader.query("SELECT (SELECT count(*) FROM trials), (SELECT * FROM pragma_quick_check(1))").await {
-        Ok(result) => {
-            let value = |column: usize| result.rows.first().and_then(|row| serde_json::to_value(&row[column]).ok());
-            let check = value(1).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
-            let trials = value(0).map(|value| value.to_string()).unwrap_or_default();
-            let found = format!("{} ({size}), {trials} trials, quick check: {check}", path.display());
-            match check.as_str() {
-                "ok" => Check::ok("database", found),
-                _ => Check::bad(
-                    "database",
-                    found,
-                    "restore a copy of it; `sqlite3 FILE .recover` saves what can be read",
-                ),
+    let (trials, check) =
+        match (first(&reader, "SELECT count(*) FROM trials").await, first(&reader, "PRAGMA quick_check(1)").await) {
+            (Ok(trials), Ok(check)) => (trials, check),
+            (Err(error), _) | (_, Err(error)) => {
+                return Check::bad("database", error.to_string(), error.cure().unwrap_or_default());
             }
-        }
-        Err(error) => Check::bad("database", error.to_string(), "restore a copy of it"),
+        };
+    let found = format!("{} ({size}), {trials} trials, quick check: {check}", path.display());
+    match check.as_str() {
+        "ok" => Check::ok("database", found),
+        _ => Check::bad("database", found, "restore a copy of it; `sqlite3 FILE .recover` saves what can be read"),
     }
+}
+
+/// The first value of the first row.
+async fn first(reader: &Reader, sql: &str) -> Result<String, StoreError> {
+    let result = reader.query(sql).await?;
+    Ok(match result.rows.into_iter().next().and_then(|row| row.into_iter().next()) {
+        Some(SqlValue::Integer(number)) => number.to_string(),
+        Some(SqlValue::Text(text)) => text,
+        _ => String::new(),
+    })
 }
 
 async fn coordinator(home: &Path) -> Check {

@@ -166,7 +166,6 @@ impl Diagnostic for CliError {
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
         match self {
             Self::Sweep(errors) => errors.related(),
-            Self::Unfinished(unfinished) => unfinished.related(),
             _ => None,
         }
     }

@@ -62,7 +62,12 @@ fn why(trial: &TrialDetail, coordinated: bool) -> Vec<String> {
     let last = trial.attempts.last();
     if let Some(why) = &trial.why_waiting {
         lines.push(format!("it {why}"));
-        if !coordinated {
+        if why.starts_with("cannot run") {
+            let digits = trial.id.short();
+            lines.push(format!(
+                "hint: `permafrost retry {digits}` runs it again with those inputs; then launch its sweep"
+            ));
+        } else if !coordinated {
             lines.push("no coordinator runs: launch its sweep to go on".to_owned());
         }
     }
@@ -111,12 +116,13 @@ fn attempts(attempts: &[AttemptRow]) -> String {
                 ui::duration(attempt.ended.unwrap_or(now) - attempt.started),
                 done,
                 attempt.members.to_string(),
+                attempt.resumed_step.map_or("the start".to_owned(), |step| format!("step {step}")),
                 format!("{} ({})", attempt.device, attempt.model),
                 attempt.host.clone(),
                 attempt.program.clone(),
             ]
         })
         .collect();
-    let headers = ["attempt", "state", "started", "took", "done", "array of", "device", "host", "version"];
+    let headers = ["attempt", "state", "started", "took", "done", "array of", "from", "device", "host", "version"];
     ui::grid(&headers, rows, &[3, 4, 5])
 }

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use miette::Diagnostic;
 use serde::Serialize;
 
 use crate::store::FailureRow;
@@ -13,7 +12,7 @@ const MAX_REASONS: usize = 5;
 const MAX_NAMED: usize = 3;
 
 /// A sweep in which some trials have no result.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub struct Unfinished {
     without: i64,
     total: i64,
@@ -67,19 +66,17 @@ impl fmt::Display for Unfinished {
         let ended: usize = self.reasons.iter().map(|reason| reason.trials.len()).sum();
         let waiting = self.without - ended as i64;
         if self.more > 0 {
-            write!(f, "; {MAX_REASONS} of {} different reasons", MAX_REASONS + self.more)?;
+            write!(f, "; {MAX_REASONS} of {} different reasons:", MAX_REASONS + self.more)?;
         } else if waiting > 0 {
             write!(f, "; {waiting} of them wait for inputs that ended without one")?;
         }
+        for reason in &self.reasons {
+            write!(f, "\n{reason}")?;
+            if let Some(cure) = &reason.cure {
+                write!(f, "\n  hint: {cure}")?;
+            }
+        }
         Ok(())
-    }
-}
-
-impl std::error::Error for Unfinished {}
-
-impl Diagnostic for Unfinished {
-    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
-        Some(Box::new(self.reasons.iter().map(|reason| reason as &dyn Diagnostic)))
     }
 }
 
@@ -95,13 +92,5 @@ impl fmt::Display for Reason {
             write!(f, ": {message}")?;
         }
         Ok(())
-    }
-}
-
-impl std::error::Error for Reason {}
-
-impl Diagnostic for Reason {
-    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.cure.as_ref().map(|cure| Box::new(cure) as Box<dyn fmt::Display>)
     }
 }

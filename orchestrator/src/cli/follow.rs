@@ -20,6 +20,8 @@ use crate::store::{Reader, SweepProgress};
 const POLL: Duration = Duration::from_millis(150);
 /// How often a line is printed where there is no terminal.
 const LINE: Duration = Duration::from_secs(5);
+/// A stage that has run for less than this says nothing of the time left.
+const ESTIMATE: Duration = Duration::from_secs(5);
 /// Steps of a bar for each trial: trials that run count by their share done.
 const STEPS: u64 = 1000;
 
@@ -27,8 +29,10 @@ const STEPS: u64 = 1000;
 pub(super) enum Followed {
     /// Nothing of the sweep is left to run.
     Finished,
-    /// The coordinator left before that: it was drained.
-    Drained,
+    /// The coordinator left before that, because we asked it to.
+    Stopped,
+    /// The coordinator left before that, for somebody else.
+    Left,
     /// A user wants to leave at once.
     Abandoned,
     /// The coordinator was killed.
@@ -85,7 +89,8 @@ pub(super) async fn follow(
             return match life? {
                 _ if finished => Ok(Followed::Finished),
                 Life::Died(how) => Ok(Followed::Died(how)),
-                _ => Ok(Followed::Drained),
+                _ if draining => Ok(Followed::Stopped),
+                _ => Ok(Followed::Left),
             };
         }
         tokio::select! {
@@ -171,6 +176,7 @@ impl Bar {
         if let Some((began, from)) = self.began
             && stage.steps < all
             && stage.steps > from
+            && began.elapsed() >= ESTIMATE
         {
             let left = began.elapsed().as_secs_f64() * (all - stage.steps) as f64 / (stage.steps - from) as f64;
             text += &format!(", about {} left", ui::duration((left * 1000.0) as i64));

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use permafrost_worker::{agent::AgentError, device::Device};
+use permafrost_worker::{agent::AgentError, device::Device, id::TrialId};
 use serde_json::json;
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     ui,
 };
 use crate::{
-    coordinator::api::{Submit, Submitted, SubmittedTrial},
+    coordinator::api::{Control, Controlled, Submit, Submitted, SubmittedTrial},
     report::{Format, Table},
     store::{DATABASE, Reader, StoreError, SweepProgress, SweepRow},
     sweep::{self, Plan},
@@ -30,8 +30,15 @@ const MAX_TRIES: u32 = 20;
 pub(super) async fn run(global: &Global, args: &Launch) -> Result<(), CliError> {
     let began = Instant::now();
     let plan = sweep::load(&args.file)?;
-    if let Some((reader, sweep)) = finished(global, &plan).await? {
-        return report(global, &reader, &sweep, began).await;
+    let mut failed = Vec::new();
+    if let Some(reader) = reader(global).await? {
+        let trials: Vec<TrialId> = plan.trials.iter().map(|trial| trial.id).collect();
+        failed = reader.failed_for_lack(&trials).await?;
+        if failed.is_empty()
+            && let Some(sweep) = finished(&reader, &plan).await?
+        {
+            return report(global, &reader, &sweep, began).await;
+        }
     }
     if !plan.missing.is_empty() {
         return Err(CliError::Missing(plan.missing));
@@ -45,13 +52,19 @@ pub(super) async fn run(global: &Global, args: &Launch) -> Result<(), CliError> 
             greet(&plan, &coordinator, args);
         }
         let reader = Reader::open(&global.home.join(DATABASE)).await?;
-        let sweep = latest(&reader, &plan).await?;
+        let sweep = row(&reader, &plan).await?;
+        try_again(&std::mem::take(&mut failed), global, &coordinator).await?;
         if args.detach {
             return detached(global, &sweep);
         }
         match follow(&reader, sweep.sweep, &mut coordinator, global.json).await? {
             Followed::Finished => return report(global, &reader, &sweep, began).await,
-            Followed::Drained => return Err(interrupted(&reader.progress(sweep.sweep).await?, "stopped")),
+            Followed::Stopped => return Err(interrupted(&reader.progress(sweep.sweep).await?, "stopped")),
+            // Somebody else may have started the next one.
+            Followed::Left if connect::running(&global.home).await?.is_some() => {}
+            Followed::Left => {
+                return Err(interrupted(&reader.progress(sweep.sweep).await?, "the coordinator was told to stop"));
+            }
             Followed::Abandoned => {
                 return Err(interrupted(
                     &reader.progress(sweep.sweep).await?,
@@ -64,9 +77,11 @@ pub(super) async fn run(global: &Global, args: &Launch) -> Result<(), CliError> 
                     let message = "it was killed again and again".to_owned();
                     return Err(CliError::CoordinatorEnded { status: how, code: None, message, cure: None });
                 }
-                ui::say(format_args!(
-                    "the coordinator was killed ({how}): starting another, which goes on from the database"
-                ));
+                if !global.json {
+                    ui::say(format_args!(
+                        "the coordinator was killed ({how}): starting another, which goes on from the database"
+                    ));
+                }
             }
         }
     }
@@ -81,21 +96,37 @@ fn check_machine(machine: &Machine) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The sweep, if it was launched before just so and nothing of it is left to run.
-async fn finished(global: &Global, plan: &Plan) -> Result<Option<(Reader, SweepRow)>, CliError> {
-    let reader = match Reader::open(&global.home.join(DATABASE)).await {
-        Ok(reader) => reader,
+/// The database, if there is one.
+async fn reader(global: &Global) -> Result<Option<Reader>, CliError> {
+    match Reader::open(&global.home.join(DATABASE)).await {
+        Ok(reader) => Ok(Some(reader)),
         // Whoever coordinates next makes it, or brings it up to date.
-        Err(StoreError::Missing(_) | StoreError::Older { .. }) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
+        Err(StoreError::Missing(_) | StoreError::Older { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The sweep, if it was launched before just so and nothing of it is left to run.
+async fn finished(reader: &Reader, plan: &Plan) -> Result<Option<SweepRow>, CliError> {
     let Some(sweep) = reader.latest(Some(&plan.name)).await?.filter(|sweep| sweep.digest == plan.digest) else {
         return Ok(None);
     };
     let progress = reader.progress(sweep.sweep).await?;
     // Launching again takes a cancellation back.
     let over = progress.is_finished() && progress.count(&["cancelled"]) == 0;
-    Ok(over.then_some((reader, sweep)))
+    Ok(over.then_some(sweep))
+}
+
+/// Has the coordinator run trials again that failed before.
+async fn try_again(trials: &[TrialId], global: &Global, coordinator: &Coordinator) -> Result<(), CliError> {
+    if trials.is_empty() {
+        return Ok(());
+    }
+    if !global.json {
+        ui::say(format_args!("trying again {} that failed before", ui::counted(trials.len(), "trial")));
+    }
+    let _: Controlled = coordinator.client.post("/v1/control", &Control::Retry(trials.to_vec())).await?;
+    Ok(())
 }
 
 /// Submits the plan to the coordinator of the home folder.
@@ -134,8 +165,9 @@ async fn submit(start: &Start<'_>, plan: &Plan) -> Result<Coordinator, CliError>
     }
 }
 
-async fn latest(reader: &Reader, plan: &Plan) -> Result<SweepRow, CliError> {
-    let found = reader.latest(Some(&plan.name)).await?;
+/// The row of the plan; another content may have been launched under its name meanwhile.
+async fn row(reader: &Reader, plan: &Plan) -> Result<SweepRow, CliError> {
+    let found = reader.sweeps().await?.into_iter().find(|row| row.name == plan.name && row.digest == plan.digest);
     found.ok_or_else(|| StoreError::Content(format!("sweep `{}` was submitted and is not there", plan.name)).into())
 }
 
@@ -194,20 +226,15 @@ async fn report(global: &Global, reader: &Reader, sweep: &SweepRow, began: Insta
 /// Three commands to try.
 async fn next(global: &Global, reader: &Reader, sweep: &SweepRow) -> Result<(), CliError> {
     let program = ui::program(&global.home);
-    let best = best_trial(reader, sweep).await?;
     ui::out("\nnext:")?;
     ui::out(format_args!("  {program} results {} --format markdown", sweep.name))?;
-    if let Some(trial) = best {
-        ui::out(format_args!("  {program} explain {trial}"))?;
+    if let Some(last) = reader.results(sweep.sweep).await?.last() {
+        ui::out(format_args!("  {program} explain {}", &last.id[..10]))?;
     }
+    let Some((stage, metric, maximize)) = results::subject(sweep)? else { return Ok(()) };
+    let order = if maximize { "DESC" } else { "ASC" };
+    let wanted = format!("sweep = '{}' AND stage = '{stage}' AND metric = '{metric}'", sweep.name);
     ui::out(format_args!(
-        "  {program} sql \"SELECT * FROM cells WHERE sweep = '{}' ORDER BY mean DESC LIMIT 5\"",
-        sweep.name
+        "  {program} sql \"SELECT parameters, n, mean, ci95 FROM cells WHERE {wanted} ORDER BY mean {order} LIMIT 5\""
     ))
-}
-
-/// A trial of the last stage.
-async fn best_trial(reader: &Reader, sweep: &SweepRow) -> Result<Option<String>, CliError> {
-    let results = reader.results(sweep.sweep).await?;
-    Ok(results.last().map(|row| row.id[..10].to_owned()))
 }

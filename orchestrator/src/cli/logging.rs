@@ -41,6 +41,10 @@ pub(super) fn start(verbose: u8, home: &Path, file: Option<&LogFile<'_>>) {
         let directive = |level: LevelFilter| format!("warn,permafrost={level},permafrost_worker={level}");
         EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(directive(default)))
     };
+    let given = std::env::var(FILTER).unwrap_or_default();
+    if let Err(error) = EnvFilter::try_new(&given) {
+        super::ui::say(format_args!("note: {FILTER} is not a filter: {error}"));
+    }
     let terminal = fmt::layer()
         .without_time()
         .with_target(false)

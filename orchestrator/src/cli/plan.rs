@@ -59,7 +59,7 @@ pub(super) async fn run(global: &Global, args: &Arguments) -> Result<(), CliErro
     }
     print_missing(&plan.missing)?;
     if plan.missing.is_empty() {
-        ui::out(format_args!("\nnext: {} launch {}", ui::program(&global.home), args.file.display()))?;
+        ui::out(format_args!("\nnext: {} launch {}", ui::program(&global.home), ui::quoted(&args.file)))?;
     }
     Ok(())
 }

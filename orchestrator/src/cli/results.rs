@@ -41,6 +41,14 @@ impl StoredReport {
     }
 }
 
+/// What a sweep is about: stage and metric of its first table, and whether larger is better.
+pub(super) fn subject(sweep: &SweepRow) -> Result<Option<(String, String, bool)>, CliError> {
+    let report = StoredReport::of_row(sweep)?;
+    let Some(table) = report.tables.first() else { return Ok(None) };
+    let maximize = report.stages.iter().find(|stage| stage.name == table.stage).is_some_and(|stage| stage.maximize);
+    Ok(Some((table.stage.clone(), table.metric.clone(), maximize)))
+}
+
 /// Prints the tables of a sweep.
 pub(super) async fn run(global: &Global, args: &Results) -> Result<(), CliError> {
     let reader = Reader::open(&global.home.join(DATABASE)).await?;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde_json::json;
 
 use super::{
     args::{Args, Global, Verb},
@@ -15,7 +16,10 @@ use super::{
 
 /// The program.
 pub fn main() -> ExitCode {
-    let Args { global, verb } = Args::parse();
+    let Args { global, verb } = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
     start_logging(&global, &verb);
     let json = global.json;
     match run(global, verb) {
@@ -27,13 +31,32 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Help, version, or what is wrong with the arguments; in JSON where that was asked for.
+fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && std::env::args().any(|argument| argument == "--json") {
+        let message = error.to_string();
+        let message = message.trim_start_matches("error: ").lines().next().unwrap_or_default();
+        let value = json!({"error": {"message": message, "cure": "`permafrost --help` lists verbs and options", "code": exit::USAGE}});
+        ui::say(value);
+    } else {
+        // Nobody is left to tell when this fails.
+        error.print().ok();
+    }
+    ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::OK })
+}
+
 fn start_logging(global: &Global, verb: &Verb) {
     let file = match verb {
         Verb::Coordinator(_) => Some(LogFile::Coordinator),
         Verb::Worker(args) => Some(LogFile::Worker { device: &args.device, by_hand: !args.exit_with_parent }),
         _ => None,
     };
-    logging::start(global.verbose, &global.home, file.as_ref());
+    // A worker that somebody started by hand says what it does.
+    let verbose = match &file {
+        Some(LogFile::Worker { by_hand: true, .. }) => global.verbose.max(1),
+        _ => global.verbose,
+    };
+    logging::start(verbose, &global.home, file.as_ref());
 }
 
 fn run(global: Global, verb: Verb) -> Result<(), CliError> {

@@ -30,8 +30,25 @@ pub(super) async fn run(global: &Global, args: &Sql) -> Result<(), CliError> {
     ui::out(render(&[Table::of_query(&result)], args.format, ui::style()).trim_end())
 }
 
+/// Names of columns; one that comes again is numbered, so that no value is lost.
+fn names(columns: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::with_capacity(columns.len());
+    for column in columns {
+        let mut name = column.clone();
+        for number in 2.. {
+            if !names.contains(&name) {
+                break;
+            }
+            name = format!("{column}_{number}");
+        }
+        names.push(name);
+    }
+    names
+}
+
 /// An object a row.
 fn objects(result: &QueryResult) -> Vec<Map<String, Value>> {
     let value = |value: &SqlValue| serde_json::to_value(value).unwrap_or(Value::Null);
-    result.rows.iter().map(|row| result.columns.iter().cloned().zip(row.iter().map(value)).collect()).collect()
+    let names = names(&result.columns);
+    result.rows.iter().map(|row| names.iter().cloned().zip(row.iter().map(value)).collect()).collect()
 }

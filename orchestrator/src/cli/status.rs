@@ -62,7 +62,7 @@ pub(super) async fn run(global: &Global, args: &Status) -> Result<(), CliError> 
     let coordinator = connect::running(&global.home).await.ok().flatten().map(|client| client.endpoint().clone());
     if global.json {
         return ui::json(&json!({
-            "sweep": sweep, "stages": progress.stages, "running": progress.running, "failures": failures,
+            "sweep": as_json(&sweep), "stages": progress.stages, "running": progress.running, "failures": failures,
             "workers": workers, "coordinator": coordinator, "other_sweeps": others,
         }));
     }
@@ -100,6 +100,13 @@ pub(super) async fn run(global: &Global, args: &Status) -> Result<(), CliError> 
         ui::out(format_args!("\nother sweeps: {}", others.join(", ")))?;
     }
     Ok(())
+}
+
+/// A sweep with its tags as a list.
+fn as_json(sweep: &SweepRow) -> serde_json::Value {
+    let mut value = json!(sweep);
+    value["tags"] = serde_json::from_str(&sweep.tags).unwrap_or_default();
+    value
 }
 
 fn stages(progress: &SweepProgress) -> String {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::error::CliError;
-use crate::report::Style;
+use crate::{report::Style, sweep::Problem};
 
 /// Columns of a page that is not a terminal.
 const PAGE: usize = 100;
@@ -47,11 +47,23 @@ pub(super) fn say(text: impl Display) {
 /// Prints an error with its cure.
 pub(super) fn error(error: &CliError, as_json: bool) {
     if as_json {
-        let value = json!({"error": {"message": error.to_string(), "cure": error.cure(), "code": error.code()}});
-        say(value);
+        let mut value = json!({"message": error.to_string(), "cure": error.cure(), "code": error.code()});
+        if let CliError::Sweep(errors) = error {
+            value["problems"] =
+                json!(errors.problems.iter().map(|problem| told(problem, errors.text())).collect::<Vec<_>>());
+        }
+        say(json!({"error": value}));
     } else {
         say(rendered(error).trim_end());
     }
+}
+
+/// A problem of a sweep file, for programs; line and column count from 1.
+fn told(problem: &Problem, text: &str) -> serde_json::Value {
+    let before = problem.labels.first().and_then(|(span, _)| text.get(..span.offset()));
+    let line = before.map(|before| before.matches('\n').count() + 1);
+    let column = before.map(|before| before.chars().rev().take_while(|&c| c != '\n').count() + 1);
+    json!({"message": problem.message, "code": problem.code, "cure": problem.help, "line": line, "column": column})
 }
 
 /// A diagnostic as it is shown on standard error.
@@ -125,7 +137,7 @@ pub(super) fn duration(ms: i64) -> String {
 pub(super) fn time(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(
         |_| ms.to_string(),
-        |at| at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        |at| at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
     )
 }
 
@@ -138,6 +150,13 @@ pub(super) fn parameters(value: &serde_json::Value) -> String {
     }
 }
 
+/// A path as a shell takes it.
+pub(super) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
 /// How a user would call this program again, with the home folder where that is not the default.
 pub(super) fn program(home: &Path) -> String {
     let typed = std::env::args().next().filter(|name| name.contains('/'));
@@ -148,5 +167,5 @@ pub(super) fn program(home: &Path) -> String {
     if home == Path::new(".permafrost") || std::env::var_os("PERMAFROST_HOME").is_some() {
         return program;
     }
-    format!("{program} --home {}", home.display())
+    format!("{program} --home {}", quoted(home))
 }

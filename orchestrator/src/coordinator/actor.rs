@@ -339,7 +339,13 @@ impl Actor {
             if lost {
                 continue;
             }
-            progress.push(Progress { trial, attempt, done: member.done, total: member.total });
+            progress.push(Progress {
+                trial,
+                attempt,
+                done: member.done,
+                total: member.total,
+                resumed_step: member.resumed_step,
+            });
             if !member.points.is_empty() {
                 all.push(Change::Points { trial, attempt, points: member.points });
             }

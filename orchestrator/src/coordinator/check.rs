@@ -26,6 +26,7 @@ pub(super) fn report(body: &Report) -> Checked {
     let member = |member: &MemberReport| {
         number("done", member.done)?;
         number("total", member.total)?;
+        number("resumed_step", member.resumed_step.unwrap_or(0))?;
         points(&member.points)?;
         member.checkpoint.iter().try_for_each(checkpoint)
     };

@@ -154,7 +154,7 @@ impl Grid {
             lines.push("±: half width of the 95 % interval of the mean (Student's t)".to_owned());
         }
         if self.all().any(|cell| cell.state() == "partial") {
-            lines.push("(2/3): two of three trials have a result".to_owned());
+            lines.push("(k/n): k of n trials have a result".to_owned());
         }
         if self.turned {
             lines.push("there are too many columns: they are shown as rows".to_owned());

@@ -128,6 +128,8 @@ pub struct Progress {
     pub done: u64,
     /// ... of so many.
     pub total: u64,
+    /// Step of the checkpoint it went on from, when that is news.
+    pub resumed_step: Option<u64>,
 }
 
 /// What an attempt brought.

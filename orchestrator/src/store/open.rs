@@ -103,7 +103,12 @@ async fn refuse_newer(connection: &mut SqliteConnection, path: &Path) -> Result<
     Ok(found)
 }
 
-/// Closes a connection; the last one of a file folds the write-ahead log into it.
-pub(super) async fn close(connection: SqliteConnection, path: &Path) -> Result<(), StoreError> {
+/// Folds the write-ahead log into the file and closes the connection, so that the file alone is the whole database. A reader
+/// that is in the middle of something may keep a rest in the log; the last connection of all folds that.
+pub(super) async fn close(mut connection: SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .execute(&mut connection)
+        .await
+        .map_err(|error| StoreError::from_sqlx(path, error))?;
     connection.close().await.map_err(|error| StoreError::from_sqlx(path, error))
 }

@@ -51,6 +51,9 @@ impl Reader {
         let mut connection =
             SqliteConnection::connect_with(&open::reading(&self.path)).await.map_err(|e| self.failed(e))?;
         forbid_attaching(&mut connection).await.map_err(|error| self.failed(error))?;
+        if !is_one_statement(&mut connection, sql).await.map_err(|error| self.failed(error))? {
+            return Err(StoreError::Statement("not one statement".to_owned()));
+        }
         // Not `describe`: that fails for functions such as json_each.
         let prepared = (&mut connection).prepare(AssertSqlSafe(sql.to_owned()).into_sql_str()).await.map_err(wrong)?;
         let mut columns: Vec<String> = prepared.columns().iter().map(|column| column.name().to_owned()).collect();
@@ -72,6 +75,37 @@ async fn forbid_attaching(connection: &mut SqliteConnection) -> Result<(), sqlx:
         libsqlite3_sys::sqlite3_limit(raw, libsqlite3_sys::SQLITE_LIMIT_ATTACHED, 0);
     }
     Ok(())
+}
+
+/// Whether the text holds one statement; comments and semicolons may stand around it. Where SQLite cannot read it, that is for
+/// the caller to find out.
+async fn is_one_statement(connection: &mut SqliteConnection, sql: &str) -> Result<bool, sqlx::Error> {
+    let mut handle = connection.lock_handle().await?;
+    let raw = handle.as_raw_handle().as_ptr();
+    let (mut statements, mut rest) = (0, sql.as_bytes());
+    while !rest.is_empty() {
+        let mut statement = std::ptr::null_mut();
+        let mut tail = std::ptr::null();
+        let length = i32::try_from(rest.len()).unwrap_or(i32::MAX);
+        // SAFETY: the handle is locked and open; the length bounds what is read; `tail` then points into `rest` or to its end.
+        let read = unsafe {
+            let code = libsqlite3_sys::sqlite3_prepare_v2(
+                raw,
+                rest.as_ptr().cast(),
+                length,
+                &raw mut statement,
+                &raw mut tail,
+            );
+            if code != libsqlite3_sys::SQLITE_OK {
+                return Ok(true);
+            }
+            libsqlite3_sys::sqlite3_finalize(statement);
+            tail.cast::<u8>().offset_from(rest.as_ptr())
+        };
+        statements += u32::from(!statement.is_null());
+        rest = rest.get(read.max(1) as usize..).unwrap_or_default();
+    }
+    Ok(statements == 1)
 }
 
 fn value(row: &SqliteRow, index: usize) -> SqlValue {

@@ -195,11 +195,12 @@ impl Tables {
     async fn progress(&mut self, db: &mut SqliteConnection, progress: &[Progress]) -> Result<(), Failed> {
         let rows = progress
             .iter()
-            .map(|p| Ok(json!([self.row(p.trial)?, p.attempt, p.done, p.total])))
+            .map(|p| Ok(json!([self.row(p.trial)?, p.attempt, p.done, p.total, p.resumed_step])))
             .collect::<Result<Vec<_>, Failed>>()?;
         // Progress of an attempt that is over is no news, and no refusal either.
         sqlx::query(
-            "UPDATE attempts SET done_units = j.value ->> 2, total_units = j.value ->> 3 FROM json_each(?1) AS j
+            "UPDATE attempts SET done_units = j.value ->> 2, total_units = j.value ->> 3,
+                 resumed_step = coalesce(j.value ->> 4, resumed_step) FROM json_each(?1) AS j
              WHERE attempts.trial = j.value ->> 0 AND attempts.attempt = j.value ->> 1 AND +attempts.state = 'running'",
         )
         .bind(Value::Array(rows).to_string())

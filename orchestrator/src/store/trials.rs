@@ -174,6 +174,8 @@ pub struct AttemptRow {
     pub total_units: i64,
     /// Members of its array.
     pub members: i64,
+    /// Step of the checkpoint it went on from.
+    pub resumed_step: Option<i64>,
     /// Host of its worker.
     pub host: String,
     /// Device of its worker.
@@ -232,6 +234,24 @@ impl Reader {
         rows.into_iter().map(|(id, state)| Ok((parse_id(&id)?, state))).collect()
     }
 
+    /// Those of these trials that failed for lack of something that may be there by now: a file, a network, room. What failed by a
+    /// bug would do so again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn failed_for_lack(&self, trials: &[TrialId]) -> Result<Vec<TrialId>, StoreError> {
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT t.id FROM trials t JOIN attempts a ON a.trial = t.trial AND a.attempt = t.attempts
+             WHERE t.state = 'failed' AND a.class IN ('transient', 'resources', 'input')
+               AND t.id IN (SELECT value FROM json_each(?)) ORDER BY t.trial",
+        )
+        .bind(serde_json::json!(trials).to_string())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))?;
+        ids.iter().map(|id| parse_id(id)).collect()
+    }
+
     /// All there is to know of a trial.
     ///
     /// # Errors
@@ -260,7 +280,7 @@ impl Reader {
         .await
         .map_err(failed)?;
         let attempts = sqlx::query_as(
-            "SELECT a.attempt, a.state, a.started, a.ended, a.done_units, a.total_units, a.members, w.host, w.device, w.model,
+            "SELECT a.attempt, a.state, a.started, a.ended, a.done_units, a.total_units, a.members, a.resumed_step, w.host, w.device, w.model,
                     w.program, a.class, a.message, a.cure
              FROM attempts a JOIN workers w USING (worker) WHERE a.trial = ? ORDER BY a.attempt",
         )

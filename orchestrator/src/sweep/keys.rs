@@ -54,13 +54,11 @@ pub(super) const PARAMETER: &[Key] = &[
     key("distribution", "random: see DISTRIBUTIONS"),
     key("min", "least value"),
     key("max", "greatest value"),
-    key("mu", "mean of a normal distribution"),
-    key("sigma", "standard deviation of a normal distribution"),
     key("q", "step of a quantised distribution"),
 ];
 
 pub(super) const DISTRIBUTIONS: &[&str] =
-    &["constant", "categorical", "uniform", "int_uniform", "q_uniform", "log_uniform_values", "normal"];
+    &["constant", "categorical", "uniform", "int_uniform", "q_uniform", "log_uniform_values"];
 
 pub(super) const REPORT: &[Key] = &[
     key("title", "heading"),

@@ -9,6 +9,7 @@ mod load;
 mod plan;
 mod read;
 mod registry;
+mod report;
 mod schema;
 mod search;
 mod stages;

@@ -2,17 +2,15 @@
 
 use std::path::PathBuf;
 
-use miette::SourceSpan;
 use permafrost_worker::{
     datasets::{Counts, OPEN_I_PUBLISHED},
-    task::{Fetch, Kind, Pooling},
+    task::{Fetch, Pooling},
 };
 
 use super::{
-    check::{Check, Map, suggestion},
-    file::{Dataset, Stage, SweepFile, Text, Vision},
-    keys, registry, stages,
-    types::ReportSpec,
+    check::{Check, Map},
+    file::{Dataset, SweepFile, Text, Vision},
+    keys, registry, report, stages,
     yaml::{Node, Value},
 };
 
@@ -43,7 +41,7 @@ pub(super) fn file(root: &Node, check: &mut Check) -> SweepFile {
     }
     // A table of a stage that is wrong would only repeat the complaint.
     if let Some(node) = map.get("report").filter(|_| check.problems.is_empty()) {
-        file.report = reports(node, &file.stages, check);
+        file.report = report::read(node, &file.stages, check);
     }
     file
 }
@@ -290,100 +288,4 @@ fn text(node: &Node, name: &str, check: &mut Check) -> Option<Text> {
         pooling,
         max_tokens: max_tokens as usize,
     })
-}
-
-fn reports(node: &Node, stages: &[Stage], check: &mut Check) -> Vec<ReportSpec> {
-    let list = match &node.value {
-        Value::List(items) => items.as_slice(),
-        Value::Map(_) => std::slice::from_ref(node),
-        _ => {
-            check.wrong_type(node, "`report`", "a list of tables");
-            &[]
-        }
-    };
-    list.iter().filter_map(|item| report(item, stages, check)).collect()
-}
-
-fn report(node: &Node, stages: &[Stage], check: &mut Check) -> Option<ReportSpec> {
-    let map = check.map(node, "a table of `report`", keys::REPORT);
-    let value = map.get("value")?;
-    let (stage, metric) = shown(value, stages, check)?;
-    let known = lineage(stages, stage);
-    let axes = |key: &str, check: &mut Check| -> Option<Vec<String>> {
-        let Some(node) = map.get(key) else { return Some(Vec::new()) };
-        let names = check.texts(node, &format!("`{key}`"))?;
-        names.iter().all(|name| parameter(name, node.span, &known, check)).then_some(names)
-    };
-    let (rows, columns) = (axes("rows", check), axes("columns", check));
-    let mut filter = serde_json::Map::new();
-    if let Some(node) = map.get("filter") {
-        for entry in check.entries(node, "`filter`") {
-            if parameter(&entry.key, entry.key_span, &known, check) {
-                match entry.node.json() {
-                    Some(value) => drop(filter.insert(entry.key.clone(), value)),
-                    None => check.wrong_type(&entry.node, "a value of `filter`", "a value or a list of them"),
-                }
-            }
-        }
-    }
-    let optional = |key: &str, check: &mut Check| map.get(key).and_then(|node| check.text(node, &format!("`{key}`")));
-    let reference = map.get("reference").and_then(|node| check.choice(node, "reference", keys::REFERENCES));
-    let title = optional("title", check).unwrap_or_else(|| format!("{}.{metric}", stages[stage].name));
-    let note = optional("note", check);
-    let (rows, columns, stage) = (rows?, columns?, stages[stage].name.clone());
-    Some(ReportSpec { title, rows, columns, stage, metric, filter, note, reference })
-}
-
-/// Splits `stage.result`.
-fn shown(node: &Node, stages: &[Stage], check: &mut Check) -> Option<(usize, String)> {
-    let text = check.text(node, "`value`")?;
-    let (stage, metric) = text.split_once('.').unwrap_or((text.as_str(), ""));
-    let Some(at) = stages.iter().position(|known| known.name == stage) else {
-        let help = suggestion(stage, stages.iter().map(|stage| stage.name.as_str()));
-        check.report(
-            "sweep::unknown_value",
-            node.span,
-            format!("there is no stage `{stage}`"),
-            "stage.result",
-            Some(help),
-        );
-        return None;
-    };
-    let results = keys::results(stages[at].kind);
-    if !results.contains(&metric) {
-        let help = suggestion(metric, results.iter().copied());
-        let message = format!("stage `{stage}` has no result `{metric}`");
-        check.report("sweep::unknown_value", node.span, message, "stage.result", Some(help));
-        return None;
-    }
-    Some((at, metric.to_owned()))
-}
-
-fn parameter(name: &str, span: SourceSpan, known: &[String], check: &mut Check) -> bool {
-    if known.iter().any(|known| known == name) {
-        return true;
-    }
-    let help = suggestion(name, known.iter().map(String::as_str));
-    check.report(
-        "sweep::unknown_value",
-        span,
-        format!("trials of that stage have no parameter `{name}`"),
-        "here",
-        Some(help),
-    );
-    false
-}
-
-/// Names of the parameters that a trial of a stage carries; see `plan::Lineage`.
-fn lineage(stages: &[Stage], stage: usize) -> Vec<String> {
-    let own = &stages[stage];
-    let mut names: Vec<String> = own.axes.iter().map(|(name, _)| name.clone()).collect();
-    if own.kind == Kind::Classify
-        && let Some(from) = own.from
-    {
-        let parent = &stages[from];
-        names.extend(["vision".to_owned(), "text".to_owned()]);
-        names.extend(parent.axes.iter().map(|(name, _)| format!("{}.{name}", parent.name)));
-    }
-    names
 }

@@ -15,8 +15,6 @@ pub(super) enum Space {
     QUniform { min: f64, max: f64, q: f64 },
     /// Evenly in the logarithm, between two values.
     LogUniform { min: f64, max: f64 },
-    /// Normal.
-    Normal { mu: f64, sigma: f64 },
 }
 
 /// A named parameter.
@@ -36,8 +34,8 @@ impl Space {
         }
     }
 
-    /// The value at `unit`, evenly drawn from [0, 1), and `normal`, a standard normal draw.
-    fn at(&self, unit: f64, normal: f64) -> Value {
+    /// The value at `unit`, evenly drawn from [0, 1).
+    fn at(&self, unit: f64) -> Value {
         match self {
             Self::Values { values, probabilities } => {
                 let total: f64 = probabilities.as_ref().map_or(values.len() as f64, |p| p.iter().sum());
@@ -57,7 +55,6 @@ impl Space {
             }
             Self::QUniform { min, max, q } => json!(rounded(((min + unit * (max - min)) / q).round() * q)),
             Self::LogUniform { min, max } => json!(rounded((min.ln() + unit * (max.ln() - min.ln())).exp())),
-            Self::Normal { mu, sigma } => json!(rounded(mu + sigma * normal)),
         }
     }
 }
@@ -109,13 +106,9 @@ pub(super) fn random(axes: &[Axis], seed: u64, stage: &str, count: usize) -> Vec
 fn drawn(space: &Space, seed: u64, stage: &str, draw: usize, name: &str) -> Value {
     let mut hasher = blake3::Hasher::new();
     hasher.update(json!([seed, stage, draw, name]).to_string().as_bytes());
-    let mut bytes = [0; 24];
+    let mut bytes = [0; 8];
     hasher.finalize_xof().fill(&mut bytes);
-    let (words, _) = bytes.as_chunks::<8>();
-    let unit = |word: usize| (u64::from_le_bytes(words[word]) >> 11) as f64 / (1_u64 << 53) as f64;
-    // Box and Muller; 1 - unit is never 0.
-    let normal = (-2.0 * (1.0 - unit(1)).ln()).sqrt() * (std::f64::consts::TAU * unit(2)).cos();
-    space.at(unit(0), normal)
+    space.at((u64::from_le_bytes(bytes) >> 11) as f64 / (1_u64 << 53) as f64)
 }
 
 #[cfg(test)]
@@ -145,7 +138,6 @@ mod tests {
             axis("l", Space::LogUniform { min: 1e-5, max: 1e-1 }),
             axis("i", Space::IntUniform { min: 2, max: 4 }),
             axis("q", Space::QUniform { min: 0.0, max: 1.0, q: 0.25 }),
-            axis("n", Space::Normal { mu: 3.0, sigma: 0.5 }),
             axis("c", Space::Values { values: vec![json!("x"), json!("y")], probabilities: Some(vec![0.9, 0.1]) }),
         ];
         let points = random(&axes, 7, "s", 2_000);
@@ -156,7 +148,6 @@ mod tests {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         assert!(mean(&numbers("u")).abs() < 0.06);
         assert!((mean(&numbers("l").iter().map(|v| v.log10()).collect::<Vec<_>>()) + 3.0).abs() < 0.12);
-        assert!((mean(&numbers("n")) - 3.0).abs() < 0.05);
         assert!(numbers("i").iter().all(|v| [2.0, 3.0, 4.0].contains(v)));
         assert!(numbers("q").iter().all(|v| (v * 4.0).fract() == 0.0));
         let share = points.iter().filter(|p| p["c"] == "x").count() as f64 / 2_000.0;

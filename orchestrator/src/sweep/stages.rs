@@ -182,6 +182,10 @@ fn dataset(entry: &Entry, map: &Map<'_>, file: &SweepFile, check: &mut Check) ->
             found
         }
         None if file.datasets.len() == 1 => Some(0),
+        // A dataset, or the key for it, that is wrong was told already.
+        None if file.datasets.is_empty() && check.problems.iter().any(|other| other.code != "sweep::missing_key") => {
+            None
+        }
         None => {
             let all: Vec<&str> = names().collect();
             let help = if all.is_empty() {
@@ -281,10 +285,11 @@ impl Axes<'_> {
             }
             match parameter.default() {
                 Some(value) => axes.push((parameter.name.to_owned(), Space::constant(value))),
+                // A key that is misspelt was told already.
                 None if check.problems.len() > before => {}
+                None if map.get("parameters").is_none() && before > 0 => {}
                 None => {
-                    let help =
-                        Some(format!("`{}` is the {}: add it under `parameters`", parameter.name, parameter.doc));
+                    let help = Some(format!("add `{}` under `parameters`: {}", parameter.name, parameter.doc));
                     let message = format!("{} has no parameter `{}`", self.what, parameter.name);
                     check.report("sweep::missing_key", start_of(node), message, "in this stage", help);
                 }
@@ -384,7 +389,6 @@ impl Axes<'_> {
             "int_uniform" => Space::IntUniform { min: bound("min")? as i64, max: bound("max")? as i64 },
             "q_uniform" => Space::QUniform { min: bound("min")?, max: bound("max")?, q: bound("q")? },
             "log_uniform_values" => Space::LogUniform { min: bound("min")?, max: bound("max")? },
-            "normal" => Space::Normal { mu: bound("mu")?, sigma: bound("sigma")? },
             _ => {
                 let help = Some("give it `value` or `values`".to_owned());
                 check.report(
@@ -407,12 +411,8 @@ impl Axes<'_> {
                 (min, max)
             }
             Space::IntUniform { min, max } => (min as f64, max as f64),
-            _ => {
-                let help = Some("use a distribution with `min` and `max`".to_owned());
-                let message = format!("`{}` has a range, a normal distribution has none", parameter.name);
-                check.report("sweep::out_of_range", start_of(node), message, "here", help);
-                return false;
-            }
+            // Values are checked one by one.
+            Space::Values { .. } => return true,
         };
         let positive = matches!(space, Space::LogUniform { .. }) && low <= 0.0;
         let quantised = matches!(*space, Space::QUniform { q, .. } if q <= 0.0);

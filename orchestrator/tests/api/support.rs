@@ -196,7 +196,8 @@ pub fn plan(name: &str, tasks: Vec<Task>) -> Submit {
 }
 
 pub fn report(worker: Uuid, trial: TrialId, attempt: Attempt) -> Report {
-    let member = MemberReport { trial, attempt, done: 1, total: 2, points: vec![], checkpoint: None };
+    let member =
+        MemberReport { trial, attempt, done: 1, total: 2, points: vec![], checkpoint: None, resumed_step: None };
     Report { worker, members: vec![member] }
 }
 

@@ -48,7 +48,7 @@ async fn what_an_old_attempt_brings_is_refused() {
             assert_eq!(world.number(REFUSED).await, others + done as i64 + 1);
         }
     }
-    let progress = permafrost::store::Progress { trial, attempt: 1, done: 9, total: 9 };
+    let progress = permafrost::store::Progress { trial, attempt: 1, done: 9, total: 9, resumed_step: Some(3) };
     assert_eq!(world.apply(Change::Progress(vec![progress])).await.refused, [], "late progress is no news");
     assert_eq!(world.ask(CONTENT).await, before);
 

@@ -224,7 +224,7 @@ async fn why_waiting_gives_the_reason() {
     world.grant(ids[1], 1).await;
     assert_eq!(why(&inputs[1]).await, None, "what runs does not wait");
     world.end(ids[1], 1, AttemptState::Failed, TrialState::Failed).await;
-    let expected = format!("an input ended without a result: noop {} failed", ids[1].short());
+    let expected = format!("cannot run without the result of noop {} (failed)", ids[1].short());
     assert_eq!(why(&reader).await, Some(expected));
     let wait = StateChange {
         trial: id(&later),

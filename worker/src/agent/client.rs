@@ -14,9 +14,9 @@ use crate::protocol::{
 };
 
 /// How long an unreachable coordinator is asked again.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// Pause between two tries.
-const PAUSE: Duration = Duration::from_millis(250);
+pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
 /// Where a coordinator listens: the content of `coordinator.json` in its home folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -149,12 +149,12 @@ impl Client {
         self.post("/v1/workers", register).await
     }
 
-    /// Asks for work; waits up to [`LEASE_POLL_MS`] for some.
+    /// Asks for work once; waits up to [`LEASE_POLL_MS`] for some.
     ///
     /// # Errors
-    /// When the coordinator refuses or stays out of reach.
+    /// When the coordinator refuses or cannot be reached.
     pub async fn lease(&self, request: &LeaseRequest) -> Result<LeaseReply, AgentError> {
-        self.post("/v1/lease", request).await
+        self.post_once("/v1/lease", request).await
     }
 
     /// Heartbeat and news.

@@ -50,6 +50,8 @@ struct Member {
     checkpoint: Option<(Checkpoint, usize)>,
     /// Checkpoint files that the coordinator knows of, oldest first.
     known: Vec<Artifact>,
+    /// Step of the checkpoint it went on from, until that is told.
+    resumed: Option<u64>,
     stop: Option<Stop>,
     outcome: Option<Outcome>,
     /// The outcome was handed over; nothing of this member is reported any more.
@@ -67,6 +69,7 @@ impl Members {
             points: Vec::new(),
             checkpoint: None,
             known: lease.checkpoints.iter().rev().map(|checkpoint| checkpoint.file.clone()).collect(),
+            resumed: None,
             stop: None,
             outcome: None,
             finished: false,
@@ -121,7 +124,9 @@ impl Members {
             let listened_to = !matches!(member.stop, Some(Stop::Lost | Stop::Cancelled));
             listened_to
                 && member.outcome.is_some()
-                && (member.checkpoint.is_some() || member.points.len() > MAX_POINTS_A_REPORT)
+                && (member.checkpoint.is_some()
+                    || member.resumed.is_some()
+                    || member.points.len() > MAX_POINTS_A_REPORT)
         })?;
         Some(member.report(MAX_POINTS_A_REPORT))
     }
@@ -220,6 +225,7 @@ impl Member {
             total: self.total,
             points,
             checkpoint,
+            resumed_step: self.resumed.take(),
         }
     }
 }
@@ -240,6 +246,10 @@ impl Reporter for Members {
         if points.len() == MAX_POINTS_A_REPORT {
             self.news.notify_one();
         }
+    }
+
+    fn resumed(&self, member: usize, step: u64) {
+        self.lock()[member].resumed = Some(step);
     }
 
     fn checkpoint(&self, member: usize, checkpoint: Checkpoint) {

@@ -4,6 +4,7 @@ mod batches;
 mod bert;
 mod elementwise;
 mod lanes;
+mod pass;
 mod pooling;
 mod text;
 pub mod tokens;

@@ -1,28 +1,23 @@
 //! Texts through a BERT out of a wheel.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::collections::{BTreeMap, HashMap};
 
 use super::{
     batches::batches,
     bert::{Bert, Padded},
-    lanes, pooling,
+    lanes,
+    pass::Pass,
+    pooling,
     tokens::{Options, Tokens, WordPiece},
     weights::{self, Config},
 };
 use crate::{
-    cache,
     datasets::{Dataset, wheel::Wheel},
     device::Device,
     error::{Error, Result},
-    execute::{Job, Reporter, stopped},
-    protocol::{Artifact, Lease, Outcome},
-    task::{Encoder, Pooling},
+    execute::{Job, Reporter},
+    protocol::{Artifact, Lease},
+    task::Encoder,
 };
 
 /// Runs the members: each text goes through the encoder once, for all of them, and equal texts are one.
@@ -40,45 +35,37 @@ pub(super) fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result
     let mut wheel = Wheel::open(&job.home, artifacts(lease, &source.wheel))?;
     let (bert, word_piece) = open(&mut wheel, &source, &device.candle())?;
     let texts = Texts::of(&dataset, &word_piece)?;
-    let members = Members::new(job, reporter, &bert, &wheel.display(&source.folder));
-    let width = bert.width()?;
-    let count = texts.distinct.len();
-    let pooled: Vec<(Pooling, Mutex<Vec<f32>>)> =
-        members.poolings().into_iter().map(|pooling| (pooling, Mutex::new(vec![0.0; count * width]))).collect();
     let batches = batches(&texts.distinct);
+    for member in 0..job.leases.len() {
+        let (reports, texts, batches) = (dataset.reports.len(), texts.distinct.len(), batches.len());
+        reporter.log(member, &format!("{reports} reports with {texts} different texts, in {batches} batches"));
+    }
+    let mut pass = Pass::new(job, reporter, &bert, &wheel.display(&source.folder));
+    pass.restore(texts.distinct.len(), bert.width()?, batches.len())?;
     let lanes = match device {
         Device::Cpu { threads } => *threads,
         Device::Cuda { .. } => 1,
     };
-    let done = Mutex::new(0);
     lanes::run(batches.len(), lanes, |number| {
-        // A drain loses what was encoded: to encode it again takes less than a minute, and a batch a fraction of a second.
-        if !members.any_goes_on() {
+        if !pass.goes_on()? {
             return Ok(false);
         }
         let batch = &batches[number];
-        let ids: Vec<&[u32]> = batch.iter().map(|&text| texts.distinct[text].1.ids.as_slice()).collect();
-        let padded = Padded::new(&ids, &device.candle())?;
-        let hidden = bert.forward(&padded)?;
-        for (pooling, values) in &pooled {
-            let Some(rows) = pooling::pool(&bert, &padded, &hidden, *pooling)? else { continue };
-            let rows = rows.to_vec2::<f32>()?;
-            let mut values = values.lock().unwrap_or_else(PoisonError::into_inner);
-            for (&text, row) in batch.iter().zip(rows) {
-                values[text * width..(text + 1) * width].copy_from_slice(&row);
+        let wanted = pass.wanted(number);
+        if !wanted.is_empty() {
+            let ids: Vec<&[u32]> = batch.iter().map(|&text| texts.distinct[text].1.ids.as_slice()).collect();
+            let padded = Padded::new(&ids, &device.candle())?;
+            let hidden = bert.forward(&padded)?;
+            for pooling in wanted {
+                let Some(rows) = pooling::pool(&bert, &padded, &hidden, pooling)? else { continue };
+                pass.put(pooling, number, batch, &rows.to_vec2::<f32>()?);
             }
+            pass.save_now_and_then()?;
         }
-        // Under the lock, so that progress never goes back.
-        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-        *done += batch.len();
-        members.progress(*done as u64, count as u64);
+        pass.progress(batch.len());
         Ok(true)
     })?;
-    for (pooling, values) in pooled {
-        let values = values.into_inner().unwrap_or_else(PoisonError::into_inner);
-        members.finish(pooling, &dataset, &texts, width, &values)?;
-    }
-    Ok(())
+    pass.finish(&dataset.reports, &texts.of_report, &texts.summary(bert.width()?))
 }
 
 /// What all members of an array share.
@@ -207,94 +194,5 @@ impl<'a> Texts<'a> {
             ("texts_without_words", sum(&|tokens| usize::from(tokens.ids.len() == 2))),
         ];
         counts.into_iter().map(|(name, count)| (name.to_owned(), count as f64)).collect()
-    }
-}
-
-/// Members that have not ended, and the poolings they want.
-struct Members<'a> {
-    job: &'a Job,
-    reporter: &'a dyn Reporter,
-    poolings: Vec<Pooling>,
-    ended: Vec<AtomicBool>,
-}
-
-impl<'a> Members<'a> {
-    /// All members but those that want a pooler that `bert` lacks: these have failed.
-    fn new(job: &'a Job, reporter: &'a dyn Reporter, bert: &Bert, encoder: &str) -> Self {
-        let pooling = |member: usize| match super::task(job, member).map(|task| &task.encoder) {
-            Ok(Encoder::Bert { pooling, .. }) => *pooling,
-            // Checked by `Source::of`.
-            _ => Pooling::Mean,
-        };
-        let poolings: Vec<Pooling> = (0..job.leases.len()).map(pooling).collect();
-        let ended = poolings.iter().map(|_| AtomicBool::new(false)).collect();
-        let members = Self { job, reporter, poolings, ended };
-        for member in 0..job.leases.len() {
-            if members.poolings[member] == Pooling::Pooler && bert.pooler.is_none() {
-                let error = Error::Input {
-                    what: format!("{encoder}/model.safetensors has no pooler (`pooler.dense.weight`)"),
-                    cure: Some("use `pooling: mean` or `pooling: cls`".to_owned()),
-                };
-                members.end(member, Outcome::Failed(error.into_failure()));
-            }
-        }
-        members
-    }
-
-    fn end(&self, member: usize, outcome: Outcome) {
-        if !self.ended[member].swap(true, Ordering::Relaxed) {
-            self.reporter.finish(member, outcome);
-        }
-    }
-
-    fn active(&self) -> impl Iterator<Item = usize> {
-        (0..self.ended.len()).filter(|&member| !self.ended[member].load(Ordering::Relaxed))
-    }
-
-    /// Poolings that active members want, each once.
-    fn poolings(&self) -> Vec<Pooling> {
-        let all = [Pooling::Pooler, Pooling::Mean, Pooling::Cls];
-        all.into_iter().filter(|pooling| self.active().any(|member| self.poolings[member] == *pooling)).collect()
-    }
-
-    /// Ends those that must stop; whether any is left.
-    fn any_goes_on(&self) -> bool {
-        for member in self.active() {
-            if let Some(why) = self.reporter.stop(member) {
-                self.end(member, stopped(why));
-            }
-        }
-        self.active().next().is_some()
-    }
-
-    fn progress(&self, done: u64, total: u64) {
-        for member in self.active() {
-            self.reporter.progress(member, done, total);
-        }
-    }
-
-    /// Writes the embeddings of the active members with this pooling; `values` has a row for each different text.
-    fn finish(
-        &self,
-        pooling: Pooling,
-        dataset: &Dataset,
-        texts: &Texts<'_>,
-        width: usize,
-        values: &[f32],
-    ) -> Result<()> {
-        let rows: Vec<(&str, &[f32])> = dataset
-            .reports
-            .iter()
-            .zip(&texts.of_report)
-            .map(|(report, &text)| (report.id.as_str(), &values[text * width..(text + 1) * width]))
-            .collect();
-        if !self.any_goes_on() {
-            return Ok(());
-        }
-        for member in self.active().filter(|&member| self.poolings[member] == pooling) {
-            let artifacts = cache::write(&self.job.home, &self.job.folder(member), width, &rows)?;
-            self.end(member, Outcome::Done { summary: texts.summary(width), artifacts });
-        }
-        Ok(())
     }
 }

@@ -143,6 +143,15 @@ impl<'a> Training<'a> {
         let batches = |n: usize| (n / task.batch_size + usize::from(n % task.batch_size > 1)) as u64;
         let steps_an_epoch = batches(self.train.images.len());
         let total = steps_an_epoch * u64::from(task.epochs);
+        let message = format!(
+            "{} samples to train ({} with `{}`), {} to validate, {} to test; {steps_an_epoch} steps an epoch",
+            self.train.images.len(),
+            self.train.positives(),
+            task.label,
+            self.valid.images.len(),
+            self.test.images.len()
+        );
+        reporter.log(member, &message);
         let schedule = CosineRestarts::new((total as f64 * PERIOD) as u64, ETA_MIN, task.learning_rate);
         let mut watch = Watch::new(job, member, reporter);
         let mut order = self.order(at.epoch);

@@ -125,6 +125,10 @@ impl<'a> Training<'a> {
             weights.restore(&mut state)?;
         }
         let total = u64::from(task.epochs) * self.steps_an_epoch;
+        let (train, valid, test) = (self.train.len(), self.valid.len(), self.test.len());
+        let steps = self.steps_an_epoch;
+        let message = format!("{train} pairs to train, {valid} to validate, {test} to test; {steps} steps an epoch");
+        reporter.log(member, &message);
         let schedule = LinearWarmup::new(total, task.warmup);
         let mut watch = Watch::new(job, member, reporter);
         let mut order = self.order(at.epoch);
@@ -148,6 +152,7 @@ impl<'a> Training<'a> {
                 reporter.metric(member, "train_loss", u64::from(epoch), train_loss);
                 reporter.metric(member, "val_loss", u64::from(epoch), val_loss);
                 reporter.metric(member, "learning_rate", u64::from(epoch), learning_rate);
+                reporter.log(member, &format!("epoch {epoch}: train_loss {train_loss:.4}, val_loss {val_loss:.4}"));
                 if at.stop.improved(epoch, -val_loss) {
                     weights.keep_best();
                 }

@@ -48,6 +48,7 @@ pub fn tiny() -> Files {
 pub struct Recorder {
     pub outcomes: Mutex<BTreeMap<usize, Outcome>>,
     pub progress: Mutex<BTreeMap<usize, Vec<(u64, u64)>>>,
+    pub logs: Mutex<Vec<String>>,
     asked: AtomicUsize,
     /// Says drain from the question of this number on.
     stop_at: Option<usize>,
@@ -59,7 +60,9 @@ impl Reporter for Recorder {
     }
     fn metric(&self, _: usize, _: &str, _: u64, _: f64) {}
     fn checkpoint(&self, _: usize, _: Checkpoint) {}
-    fn log(&self, _: usize, _: &str) {}
+    fn log(&self, _: usize, message: &str) {
+        self.logs.lock().unwrap().push(message.to_owned());
+    }
     fn stop(&self, _: usize) -> Option<Stop> {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed);
         self.stop_at.filter(|&at| asked >= at).map(|_| Stop::Drain)
@@ -73,6 +76,8 @@ impl Reporter for Recorder {
 pub struct Bench {
     pub home: tempfile::TempDir,
     inputs: BTreeMap<TrialId, Vec<Artifact>>,
+    /// What later runs go on from.
+    pub checkpoints: BTreeMap<TrialId, Vec<Checkpoint>>,
     attempt: u32,
 }
 
@@ -93,7 +98,8 @@ impl Bench {
     pub fn of(dataset: &Dataset) -> Self {
         let home = tempfile::tempdir().unwrap();
         let artifact = dataset.save(home.path(), &home.path().join("prepare")).unwrap();
-        Self { home, inputs: [(id("dataset"), vec![artifact])].into(), attempt: 0 }
+        let inputs = [(id("dataset"), vec![artifact])].into();
+        Self { home, inputs, checkpoints: BTreeMap::new(), attempt: 0 }
     }
 
     /// Adds a wheel that is already on disk.
@@ -114,15 +120,11 @@ impl Bench {
         self.wheel_at(&path)
     }
 
-    fn lease(&self, encoder: Encoder) -> Lease {
+    pub fn lease(&self, encoder: Encoder) -> Lease {
         let task = Task::Embed(Embed { dataset: id("dataset"), encoder });
-        Lease {
-            trial: task.id().unwrap(),
-            attempt: self.attempt,
-            task,
-            inputs: self.inputs.clone(),
-            checkpoints: vec![],
-        }
+        let trial = task.id().unwrap();
+        let checkpoints = self.checkpoints.get(&trial).cloned().unwrap_or_default();
+        Lease { trial, attempt: self.attempt, task, inputs: self.inputs.clone(), checkpoints }
     }
 
     /// Runs an array of `encoders`.

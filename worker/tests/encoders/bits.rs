@@ -46,13 +46,24 @@ fn threads_company_and_interruptions_change_no_bit() {
     }
     // Some batches are done, then the sweep drains, and later it goes on.
     let interrupted = bench.run(encoders(), 2, Some(9));
-    for outcome in interrupted.outcomes.into_inner().unwrap().into_values() {
-        assert_eq!(outcome, Outcome::Preempted { checkpoint: None });
+    for (member, outcome) in interrupted.outcomes.into_inner().unwrap() {
+        let Outcome::Preempted { checkpoint: Some(checkpoint) } = outcome else { panic!("{outcome:?}") };
+        let trial = bench.lease(encoders()[member].clone()).trial;
+        bench.checkpoints.insert(trial, vec![checkpoint]);
     }
     let done = interrupted.progress.into_inner().unwrap();
     assert!(done[&0].last().is_some_and(|(done, total)| done < total), "{:?}", done[&0]);
+    let resumed = bench.run(encoders(), 2, None);
+    let logs = resumed.logs.into_inner().unwrap();
+    assert_eq!(logs.iter().filter(|line| line.contains("goes on from the checkpoint")).count(), 3, "{logs:?}");
     for (member, found) in bench.embeddings(encoders(), 2).iter().enumerate() {
         assert_eq!(rows(found), rows(&reference[member]), "member {member} after an interruption");
+    }
+    // One of them alone has a checkpoint, the others begin at the beginning.
+    let first = bench.checkpoints.keys().next().copied().unwrap();
+    bench.checkpoints.retain(|trial, _| *trial == first);
+    for (member, found) in bench.embeddings(encoders(), 2).iter().enumerate() {
+        assert_eq!(rows(found), rows(&reference[member]), "member {member} beside a resumed one");
     }
 }
 

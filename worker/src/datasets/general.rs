@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use self::{row::Layout, samples::Samples};
-use super::{Dataset, Shares, Split, listing::Listing, split, table};
+use super::{Dataset, Shares, Split, group_split, listing::Listing, table};
 use crate::error::{Error, Result};
 
 /// Which column holds what; empty or none: there is no such column.
@@ -135,7 +135,7 @@ pub fn read(path: &Path, options: &Options) -> Result<Collection> {
     }
     if let Splitting::Groups { shares, seed } = options.splitting {
         let parts = samples.parts();
-        let splits = split::assign(parts.names.iter().map(String::as_str), seed, shares);
+        let splits = group_split::assign(parts.names.iter().map(String::as_str), seed, shares);
         samples.images.iter_mut().zip(&parts.of_image).for_each(|(image, &part)| image.split = splits[part]);
     }
     samples.finish().map_err(|error| match error {

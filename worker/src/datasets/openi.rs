@@ -5,8 +5,8 @@ use std::io::Read;
 
 use super::{
     Image, Report,
+    group_split::{self, Shares},
     openi_xml::{self, Parsed},
-    split::{self, Shares},
     text,
     wheel::Wheel,
 };
@@ -137,10 +137,10 @@ fn labels(mesh: &[String]) -> Vec<Option<bool>> {
     LABELS.iter().map(|(_, prefix)| (!unknown).then(|| has(prefix))).collect()
 }
 
-/// Assigns whole reports to splits; see [`split::assign`].
+/// Assigns whole reports to splits; see [`group_split::assign`].
 pub fn split(collection: &mut Collection, seed: u64, train_share: f64, valid_share: f64) {
     let shares = Shares { train: train_share, valid: valid_share };
-    let splits = split::assign(collection.reports.iter().map(|report| report.id.as_str()), seed, shares);
+    let splits = group_split::assign(collection.reports.iter().map(|report| report.id.as_str()), seed, shares);
     for image in &mut collection.images {
         if let Some(report) = image.report {
             image.split = splits[report];

@@ -56,6 +56,8 @@ def main():
         make.reference(folder, Dinov2Model.from_pretrained(source, dtype=torch.float32), images(), make.dinov2_outputs)
     torch.manual_seed(3)
     model = ResNetAE()
+    encoder = [value.numel() for name, value in model.named_parameters() if not name.startswith(("uplayer", "conv1_1"))]
+    assert sum(encoder) == 28_680_128, sum(encoder)
     make.randomise_norms(model)
     folder = arguments.folder / "resnet-ae"
     folder.mkdir(exist_ok=True)

@@ -104,11 +104,10 @@ fn convolution(
     let (weight, bias) = (statistic("weight")?, statistic("bias")?);
     let (mean, variance) = (statistic("running_mean")?, statistic("running_var")?);
     let padding = size / 2;
-    if !weights.is_sound() {
-        return Ok(Convolution { kernel, bias, stride, padding });
-    }
     if variance.min(0)?.to_scalar::<f32>()? < 0.0 {
         weights.refuse(format!("`{norm}.running_var` has values below 0"));
+    }
+    if !weights.is_sound() {
         return Ok(Convolution { kernel, bias, stride, padding });
     }
     let scale = (weight / (variance + EPS)?.sqrt()?)?;

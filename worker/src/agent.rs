@@ -13,10 +13,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 pub use self::client::{AgentError, Client, Endpoint};
-use self::{
-    client::{PATIENCE, PAUSE},
-    members::Members,
-};
+use self::members::Members;
 use crate::{
     PROGRAM_VERSION,
     device::Device,
@@ -85,14 +82,10 @@ struct Agent {
 impl Agent {
     /// Asks for work. A coordinator that has left, or is about to, has none: that is no failure.
     async fn lease(&self, request: &LeaseRequest) -> Result<LeaseReply, AgentError> {
-        let started = Instant::now();
-        loop {
-            match self.client.lease(request).await {
-                Err(AgentError::Refused { status: 503, .. }) => return Ok(LeaseReply::Leave),
-                Err(AgentError::Unreachable { .. }) if self.coordinator_has_left() => return Ok(LeaseReply::Leave),
-                Err(AgentError::Unreachable { .. }) if started.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
-                other => return other,
-            }
+        match self.client.lease(request, || !self.coordinator_has_left()).await {
+            Err(AgentError::Refused { status: 503, .. }) => Ok(LeaseReply::Leave),
+            Err(AgentError::Unreachable { .. }) if self.coordinator_has_left() => Ok(LeaseReply::Leave),
+            other => other,
         }
     }
 

@@ -164,7 +164,9 @@ pub async fn http(shape: Shape, rows: usize) -> Result<(usize, f64)> {
     let _: Submitted = client.post("/v1/submit", &plan).await?;
     client.register(&register(worker)).await?;
     let request = LeaseRequest { worker, capacity: [(Kind::Noop, shape.members)].into() };
-    let LeaseReply::Array(leases) = client.lease(&request).await? else { return Err("nothing was leased".into()) };
+    let LeaseReply::Array(leases) = client.lease(&request, || true).await? else {
+        return Err("nothing was leased".into());
+    };
     let report = |number: usize| Report {
         worker,
         members: leases

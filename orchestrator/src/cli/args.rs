@@ -106,21 +106,15 @@ pub struct Launch {
     /// Return once the sweep is submitted; `status` follows it, `drain` stops it
     #[arg(long)]
     pub detach: bool,
-    /// Port of the coordinator on the loopback interface; 0 takes any that is free
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub port: u16,
-    /// What the workers of this machine are given.
+    /// How a coordinator is started, when none runs.
     #[command(flatten)]
-    pub machine: Machine,
-    /// Intervals of coordinator and workers.
-    #[command(flatten)]
-    pub intervals: Intervals,
+    pub coordinator: Coordinator,
 }
 
-/// Arguments of the hidden verb `coordinator`.
+/// Arguments of the hidden verb `coordinator`, and of `launch`, which starts it.
 #[derive(Debug, ClapArgs)]
 pub struct Coordinator {
-    /// Port on the loopback interface; 0 takes any that is free
+    /// Port of the coordinator on the loopback interface; 0 takes any that is free
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub port: u16,
     /// What the workers of this machine are given.

@@ -15,7 +15,7 @@ use permafrost_worker::{
 use tokio::process::{Child, Command};
 
 use super::{
-    args::{Intervals, Machine},
+    args,
     error::{CliError, exit},
 };
 use crate::coordinator::{
@@ -31,14 +31,6 @@ const START: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(10);
 /// Most of a dead coordinator's own words that are shown, in bytes.
 const MAX_WORDS: usize = 4096;
-
-/// How a coordinator is started.
-pub(super) struct Start<'a> {
-    pub(super) home: &'a Path,
-    pub(super) port: u16,
-    pub(super) machine: &'a Machine,
-    pub(super) intervals: &'a Intervals,
-}
 
 /// A coordinator that answers.
 pub(super) struct Coordinator {
@@ -121,26 +113,25 @@ pub(super) async fn running(home: &Path) -> Result<Option<Client>, CliError> {
 ///
 /// # Errors
 /// [`CliError::CoordinatorEnded`] when it does not start.
-pub(super) async fn join_or_start(start: &Start<'_>) -> Result<Coordinator, CliError> {
-    let home = start.home.to_owned();
+pub(super) async fn join_or_start(home: &Path, start: &args::Coordinator) -> Result<Coordinator, CliError> {
     let deadline = Instant::now() + START;
     loop {
-        if let Some(client) = running(start.home).await? {
-            return Ok(Coordinator { client, child: None, home });
+        if let Some(client) = running(home).await? {
+            return Ok(Coordinator { client, child: None, home: home.to_owned() });
         }
-        let mut child = spawn(start)?;
+        let mut child = spawn(home, start)?;
         let status = loop {
             if let Ok(Some(status)) = child.try_wait() {
                 break status;
             }
-            let ours = Endpoint::read(start.home).is_ok_and(|endpoint| Some(endpoint.pid) == child.id());
-            if ours && let Some(client) = running(start.home).await? {
-                return Ok(Coordinator { client, child: Some(child), home });
+            let ours = Endpoint::read(home).is_ok_and(|endpoint| Some(endpoint.pid) == child.id());
+            if ours && let Some(client) = running(home).await? {
+                return Ok(Coordinator { client, child: Some(child), home: home.to_owned() });
             }
             if Instant::now() >= deadline {
                 return Err(CliError::NotFound {
                     what: "the coordinator does not answer".to_owned(),
-                    cure: format!("look into {}", start.home.join("logs").display()),
+                    cure: format!("look into {}", home.join("logs").display()),
                 });
             }
             tokio::time::sleep(POLL).await;
@@ -148,7 +139,7 @@ pub(super) async fn join_or_start(start: &Start<'_>) -> Result<Coordinator, CliE
         // Somebody else was faster, or the last one is still leaving.
         let busy = status.code() == Some(i32::from(exit::COORDINATOR)) && start.port == 0;
         if !busy || Instant::now() >= deadline {
-            return Err(ended(start.home, status));
+            return Err(ended(home, status));
         }
         tokio::time::sleep(POLL).await;
     }
@@ -158,17 +149,17 @@ fn words_path(home: &Path) -> PathBuf {
     home.join("logs").join("coordinator.stderr")
 }
 
-fn spawn(start: &Start<'_>) -> Result<Child, CliError> {
+fn spawn(home: &Path, start: &args::Coordinator) -> Result<Child, CliError> {
     let failed = |action, path: PathBuf| {
         move |source| CliError::from(CoordinatorError::from(HomeError::Io { action, path, source }))
     };
-    let logs = start.home.join("logs");
+    let logs = home.join("logs");
     fs::create_dir_all(&logs).map_err(failed("create", logs.clone()))?;
-    let words = words_path(start.home);
+    let words = words_path(home);
     let stderr = File::create(&words).map_err(failed("write", words.clone()))?;
     let program = std::env::current_exe().map_err(failed("find", "the running program".into()))?;
     let mut command = Command::new(&program);
-    command.arg("--home").arg(start.home).args(["--json", "coordinator", "--port", &start.port.to_string()]);
+    command.arg("--home").arg(home).args(["--json", "coordinator", "--port", &start.port.to_string()]);
     command.arg("--device").arg(start.machine.devices.join(","));
     if let Some(threads) = start.machine.threads {
         command.args(["--threads", &threads.to_string()]);

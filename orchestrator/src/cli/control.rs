@@ -21,7 +21,7 @@ use crate::{
         api::{Control, Controlled},
         offline,
     },
-    store::{DATABASE, Reader},
+    store::{DATABASE, Reader, WITHOUT_RESULT},
 };
 
 /// How often a command that meets a coordinator in the act of starting or leaving is tried.
@@ -34,9 +34,7 @@ pub(super) async fn retry(global: &Global, args: &Retry) -> Result<(), CliError>
     let mut trials = named(&reader, &args.trials).await?;
     if args.failed {
         let sweep = sweep_named(&reader, args.sweep.as_deref()).await?;
-        for row in reader.failures(sweep.sweep).await? {
-            trials.push(reader.find_trial(&row.id).await?);
-        }
+        trials.extend(reader.trials_in(sweep.sweep, &WITHOUT_RESULT).await?);
     }
     let asked = trials.len();
     let changed = send(global, Control::Retry(trials)).await?.changed.len();
@@ -56,11 +54,7 @@ pub(super) async fn cancel(global: &Global, args: &Cancel) -> Result<(), CliErro
     let mut trials = named(&reader, &args.trials).await?;
     if let Some(name) = &args.sweep {
         let sweep = sweep_named(&reader, Some(name)).await?;
-        for row in reader.results(sweep.sweep).await? {
-            if matches!(row.state.as_str(), "waiting" | "ready" | "running") {
-                trials.push(reader.find_trial(&row.id).await?);
-            }
-        }
+        trials.extend(reader.trials_in(sweep.sweep, &["waiting", "ready", "running"]).await?);
     }
     let asked = trials.len();
     let changed = send(global, Control::Cancel(trials)).await?.changed.len();

@@ -177,14 +177,16 @@ struct MissingFiles<'a>(&'a [Missing]);
 impl fmt::Display for MissingFiles<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} files or folders are missing", self.0.len())?;
-        let mut last = "";
-        for missing in self.0 {
-            if missing.what != last {
-                write!(f, "\n{}: {}", missing.what, missing.cure)?;
-                last = &missing.what;
-            }
-            write!(f, "\n    {}", missing.path.display())?;
-        }
-        Ok(())
+        grouped(self.0, "").iter().try_for_each(|line| write!(f, "\n{line}"))
     }
+}
+
+/// Missing files as lines: after `indent` what each thing is with its cure, then its files.
+pub(super) fn grouped(missing: &[Missing], indent: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for part in missing.chunk_by(|a, b| a.what == b.what) {
+        lines.push(format!("{indent}{}: {}", part[0].what, part[0].cure));
+        lines.extend(part.iter().map(|missing| format!("    {}", missing.path.display())));
+    }
+    lines
 }

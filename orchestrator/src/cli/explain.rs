@@ -105,16 +105,12 @@ fn attempts(attempts: &[AttemptRow]) -> String {
     let rows = attempts
         .iter()
         .map(|attempt| {
-            let done = match attempt.total_units {
-                0 => "-".to_owned(),
-                total => format!("{} %", 100 * attempt.done_units / total),
-            };
             vec![
                 attempt.attempt.to_string(),
                 attempt.state.clone(),
                 ui::time(attempt.started),
                 ui::duration(attempt.ended.unwrap_or(now) - attempt.started),
-                done,
+                ui::share(attempt.done_units, attempt.total_units),
                 attempt.members.to_string(),
                 attempt.resumed_step.map_or("the start".to_owned(), |step| format!("step {step}")),
                 format!("{} ({})", attempt.device, attempt.model),

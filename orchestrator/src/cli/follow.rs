@@ -1,7 +1,6 @@
 //! Watching a sweep run: progress bars on a terminal, lines elsewhere.
 
 use std::{
-    collections::BTreeMap,
     io::IsTerminal,
     time::{Duration, Instant},
 };
@@ -14,7 +13,7 @@ use super::{
     error::CliError,
     ui,
 };
-use crate::store::{Reader, SweepProgress};
+use crate::store::{Reader, RunningRow, StageCounts, SweepProgress};
 
 /// How often the database is looked at.
 const POLL: Duration = Duration::from_millis(150);
@@ -123,33 +122,18 @@ struct Stage {
 }
 
 fn stages(progress: &SweepProgress) -> Vec<(String, Stage)> {
-    let mut order: Vec<String> = Vec::new();
-    let mut stages: BTreeMap<&str, Stage> = BTreeMap::new();
-    for row in &progress.stages {
-        if !order.contains(&row.stage) {
-            order.push(row.stage.clone());
-        }
-        let stage = stages.entry(&row.stage).or_default();
-        let trials = row.trials.unsigned_abs();
-        stage.total += trials;
-        match row.state.as_str() {
-            "done" => stage.done += trials,
-            "running" => stage.running += trials,
-            "failed" | "diverged" | "pruned" | "cancelled" => stage.ended += trials,
-            _ => {}
-        }
-    }
-    for stage in stages.values_mut() {
-        stage.steps = (stage.done + stage.ended) * STEPS;
-    }
-    for row in &progress.running {
-        if let Some(stage) = stages.get_mut(row.stage.as_str())
-            && row.total_units > 0
-        {
-            stage.steps += (STEPS as i64 * row.done_units / row.total_units).clamp(0, STEPS as i64) as u64;
-        }
-    }
-    order.into_iter().map(|name| (name.clone(), stages.remove(name.as_str()).unwrap_or_default())).collect()
+    let share = |row: &RunningRow| match row.total_units {
+        0 => 0,
+        total => (STEPS as i64 * row.done_units / total).clamp(0, STEPS as i64) as u64,
+    };
+    let stage = |counts: StageCounts| {
+        let [total, done, ended, running] =
+            [counts.total, counts.done, counts.without_result, counts.running].map(i64::unsigned_abs);
+        let running_steps: u64 = progress.running.iter().filter(|row| row.stage == counts.stage).map(share).sum();
+        let steps = (done + ended) * STEPS + running_steps;
+        (counts.stage, Stage { total, done, ended, running, steps })
+    };
+    progress.by_stage().into_iter().map(stage).collect()
 }
 
 /// A bar, and what is needed to estimate the time left.
@@ -266,7 +250,7 @@ fn bar(bars: &MultiProgress, name: &str, width: usize, stage: &Stage) -> Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{RunningRow, StageRow};
+    use crate::store::StageRow;
 
     #[test]
     fn trials_that_run_count_by_their_share() {

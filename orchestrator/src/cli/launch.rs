@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     args::{Global, Launch, Machine},
-    connect::{self, Coordinator, Start},
+    connect::{self, Coordinator},
     error::CliError,
     failures::Unfinished,
     follow::{Followed, follow},
@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     coordinator::api::{Control, Controlled, Submit, Submitted, SubmittedTrial},
-    report::{Format, Table},
-    store::{DATABASE, Reader, StoreError, SweepProgress, SweepRow},
+    report::Format,
+    store::{DATABASE, Reader, ResultRow, StoreError, SweepProgress, SweepRow},
     sweep::{self, Plan},
 };
 
@@ -43,11 +43,10 @@ pub(super) async fn run(global: &Global, args: &Launch) -> Result<(), CliError> 
     if !plan.missing.is_empty() {
         return Err(CliError::Missing(plan.missing));
     }
-    check_machine(&args.machine)?;
-    let start = Start { home: &global.home, port: args.port, machine: &args.machine, intervals: &args.intervals };
+    check_machine(&args.coordinator.machine)?;
     let mut deaths = 0;
     loop {
-        let mut coordinator = submit(&start, &plan).await?;
+        let mut coordinator = submit(global, args, &plan).await?;
         if deaths == 0 && !global.json {
             greet(&plan, &coordinator, args);
         }
@@ -130,7 +129,7 @@ async fn try_again(trials: &[TrialId], global: &Global, coordinator: &Coordinato
 }
 
 /// Submits the plan to the coordinator of the home folder.
-async fn submit(start: &Start<'_>, plan: &Plan) -> Result<Coordinator, CliError> {
+async fn submit(global: &Global, args: &Launch, plan: &Plan) -> Result<Coordinator, CliError> {
     let trials = plan.trials.iter().map(|trial| SubmittedTrial {
         stage: trial.stage.clone(),
         parameters: trial.parameters.clone(),
@@ -146,7 +145,7 @@ async fn submit(start: &Start<'_>, plan: &Plan) -> Result<Coordinator, CliError>
     };
     let mut tries = 0;
     loop {
-        let mut coordinator = connect::join_or_start(start).await?;
+        let mut coordinator = connect::join_or_start(&global.home, &args.coordinator).await?;
         tries += 1;
         match coordinator.client.post_once::<_, Submitted>("/v1/submit", &body).await {
             Ok(_) => return Ok(coordinator),
@@ -177,9 +176,8 @@ fn greet(plan: &Plan, coordinator: &Coordinator, args: &Launch) {
     for notice in permafrost_worker::datasets::fetch::notices(plan.trials.iter().map(|trial| &trial.task)) {
         ui::say(format_args!("note: {notice}"));
     }
-    let default = |name: &str| {
-        args.machine.devices == [name] && args.machine.threads.is_none() && args.machine.wheel_dir.is_none()
-    };
+    let Machine { devices, threads, wheel_dir } = &args.coordinator.machine;
+    let default = |name: &str| devices == &[name] && threads.is_none() && wheel_dir.is_none();
     if coordinator.joined() && !default("cpu") {
         ui::say("note: a coordinator runs already; --device, --threads and --wheel-dir are for one that is started");
     }
@@ -201,7 +199,9 @@ fn interrupted(progress: &SweepProgress, how: &str) -> CliError {
 /// Prints the tables, and what to do next; an error when trials have no result.
 async fn report(global: &Global, reader: &Reader, sweep: &SweepRow, began: Instant) -> Result<(), CliError> {
     let progress = reader.progress(sweep.sweep).await?;
-    let tables: Vec<Table> = results::tables(reader, sweep).await?;
+    let results = reader.results(sweep.sweep).await?;
+    let report = StoredReport::of_row(sweep)?;
+    let tables = report.tables(&results);
     if global.json {
         ui::out(results::document(sweep, &tables, Format::Json)?)?;
     } else {
@@ -218,20 +218,20 @@ async fn report(global: &Global, reader: &Reader, sweep: &SweepRow, began: Insta
         ui::say(format_args!(
             "\n{done} trials are done, {reused} of them before this sweep was launched; this took {took}"
         ));
-        next(global, reader, sweep).await?;
+        next(global, sweep, &report, results.last())?;
     }
     Ok(())
 }
 
 /// Three commands to try.
-async fn next(global: &Global, reader: &Reader, sweep: &SweepRow) -> Result<(), CliError> {
+fn next(global: &Global, sweep: &SweepRow, report: &StoredReport, last: Option<&ResultRow>) -> Result<(), CliError> {
     let program = ui::program(&global.home);
     ui::out("\nnext:")?;
     ui::out(format_args!("  {program} results {} --format markdown", sweep.name))?;
-    if let Some(last) = reader.results(sweep.sweep).await?.last() {
+    if let Some(last) = last {
         ui::out(format_args!("  {program} explain {}", &last.id[..10]))?;
     }
-    let Some((stage, metric, maximize)) = results::subject(sweep)? else { return Ok(()) };
+    let Some((stage, metric, maximize)) = report.subject() else { return Ok(()) };
     let order = if maximize { "DESC" } else { "ASC" };
     let wanted = format!("sweep = '{}' AND stage = '{stage}' AND metric = '{metric}'", sweep.name);
     ui::out(format_args!(

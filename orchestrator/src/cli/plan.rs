@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     args::{Global, Plan as Arguments},
-    error::CliError,
+    error::{CliError, grouped},
     ui,
 };
 use crate::{
@@ -144,13 +144,5 @@ fn print_missing(missing: &[Missing]) -> Result<(), CliError> {
         return Ok(());
     }
     ui::out("\nmissing:")?;
-    let mut last = "";
-    for missing in missing {
-        if missing.what != last {
-            ui::out(format_args!("  {}: {}", missing.what, missing.cure))?;
-            last = &missing.what;
-        }
-        ui::out(format_args!("    {}", missing.path.display()))?;
-    }
-    Ok(())
+    grouped(missing, "  ").iter().try_for_each(ui::out)
 }

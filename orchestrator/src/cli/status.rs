@@ -1,7 +1,5 @@
 //! `permafrost status`.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
 use super::{
@@ -10,7 +8,7 @@ use super::{
     error::CliError,
     failures, ui,
 };
-use crate::store::{DATABASE, Reader, SweepProgress, SweepRow, WorkerRow};
+use crate::store::{DATABASE, Reader, StageCounts, SweepProgress, SweepRow, WorkerRow};
 
 /// Running trials that are listed.
 const MAX_RUNNING: usize = 20;
@@ -110,38 +108,13 @@ fn as_json(sweep: &SweepRow) -> serde_json::Value {
 }
 
 fn stages(progress: &SweepProgress) -> String {
-    const STATES: [(&str, &[&str]); 5] = [
-        ("done", &["done"]),
-        ("running", &["running"]),
-        ("ready", &["ready"]),
-        ("waiting", &["waiting"]),
-        ("without result", &["failed", "diverged", "pruned", "cancelled"]),
-    ];
-    let mut order: Vec<&str> = Vec::new();
-    let mut counts: BTreeMap<(&str, usize), i64> = BTreeMap::new();
-    let mut reused: BTreeMap<&str, i64> = BTreeMap::new();
-    for row in &progress.stages {
-        if !order.contains(&row.stage.as_str()) {
-            order.push(&row.stage);
-        }
-        if let Some(column) = STATES.iter().position(|(_, names)| names.contains(&row.state.as_str())) {
-            *counts.entry((&row.stage, column)).or_default() += row.trials;
-        }
-        *reused.entry(&row.stage).or_default() += row.reused;
-    }
-    let rows = order
-        .iter()
-        .map(|&stage| {
-            let count = |column| counts.get(&(stage, column)).copied().unwrap_or(0);
-            let total: i64 = (0..STATES.len()).map(count).sum();
-            let numbers = (0..STATES.len()).map(|column| count(column).to_string());
-            let ends = [total.to_string(), reused.get(stage).copied().unwrap_or(0).to_string()];
-            std::iter::once(stage.to_owned()).chain(numbers).chain(ends).collect()
-        })
-        .collect();
-    let headers: Vec<&str> =
-        std::iter::once("stage").chain(STATES.iter().map(|(name, _)| *name)).chain(["trials", "reused"]).collect();
-    ui::grid(&headers, rows, &[1, 2, 3, 4, 5, 6, 7])
+    let rows = progress.by_stage().into_iter().map(|counts| {
+        let StageCounts { stage, total, done, running, ready, waiting, without_result, reused } = counts;
+        let numbers = [done, running, ready, waiting, without_result, total, reused].map(|n| n.to_string());
+        std::iter::once(stage).chain(numbers).collect()
+    });
+    let headers = ["stage", "done", "running", "ready", "waiting", "without result", "trials", "reused"];
+    ui::grid(&headers, rows.collect(), &[1, 2, 3, 4, 5, 6, 7])
 }
 
 fn running(progress: &SweepProgress) -> String {
@@ -151,10 +124,7 @@ fn running(progress: &SweepProgress) -> String {
         .iter()
         .take(MAX_RUNNING)
         .map(|row| {
-            let done = match row.total_units {
-                0 => "-".to_owned(),
-                total => format!("{} %", 100 * row.done_units / total),
-            };
+            let done = ui::share(row.done_units, row.total_units);
             let since = ui::duration(now - row.started);
             vec![
                 row.stage.clone(),

@@ -118,6 +118,11 @@ pub(super) fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
+/// How much of the units is done, in per cent; of 0 units it is not known.
+pub(super) fn share(done: i64, total: i64) -> String {
+    if total == 0 { "-".to_owned() } else { format!("{} %", 100 * done / total) }
+}
+
 /// Bytes for people.
 pub(super) fn bytes(bytes: u64) -> String {
     indicatif::DecimalBytes(bytes).to_string()

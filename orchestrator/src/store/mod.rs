@@ -18,7 +18,9 @@ pub use change::{
 pub use error::StoreError;
 pub use query::{QueryResult, SqlValue};
 pub use reader::{Payload, Reader};
-pub use results::{FailureRow, ResultRow, RunningRow, StageRow, SweepProgress, SweepRow, WorkerRow};
+pub use results::{
+    FailureRow, ResultRow, RunningRow, StageCounts, StageRow, SweepProgress, SweepRow, WITHOUT_RESULT, WorkerRow,
+};
 pub use trials::{ArtifactRow, AttemptRow, EventRow, InputRow, PlaceRow, TrialDetail};
 pub use writer::{Commit, Store};
 

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use permafrost_worker::id::TrialId;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::FromRow;
 
-use super::{error::StoreError, reader::Reader};
+use super::{
+    error::StoreError,
+    reader::{Reader, parse_id},
+};
 
 /// A launched sweep.
 #[derive(Clone, Debug, Serialize, FromRow)]
@@ -62,6 +66,30 @@ pub struct RunningRow {
     pub host: String,
 }
 
+/// States of trials that ended without a result.
+pub const WITHOUT_RESULT: [&str; 4] = ["failed", "diverged", "pruned", "cancelled"];
+
+/// Trials of one stage, by state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StageCounts {
+    /// Stage.
+    pub stage: String,
+    /// Trials in all.
+    pub total: i64,
+    /// Those with a result.
+    pub done: i64,
+    /// Those that run.
+    pub running: i64,
+    /// Those that wait for a worker.
+    pub ready: i64,
+    /// Those that wait for inputs.
+    pub waiting: i64,
+    /// Those in a state of [`WITHOUT_RESULT`].
+    pub without_result: i64,
+    /// Those that were done before the sweep was launched.
+    pub reused: i64,
+}
+
 /// How far a sweep is.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct SweepProgress {
@@ -75,6 +103,29 @@ impl SweepProgress {
     /// Trials in these states.
     pub fn count(&self, states: &[&str]) -> i64 {
         self.stages.iter().filter(|row| states.contains(&row.state.as_str())).map(|row| row.trials).sum()
+    }
+
+    /// Each stage once, in the order of the plan.
+    pub fn by_stage(&self) -> Vec<StageCounts> {
+        let mut stages: Vec<StageCounts> = Vec::new();
+        for row in &self.stages {
+            let place = stages.iter().position(|counts| counts.stage == row.stage).unwrap_or_else(|| {
+                stages.push(StageCounts { stage: row.stage.clone(), ..StageCounts::default() });
+                stages.len() - 1
+            });
+            let counts = &mut stages[place];
+            counts.total += row.trials;
+            counts.reused += row.reused;
+            match row.state.as_str() {
+                "done" => counts.done += row.trials,
+                "running" => counts.running += row.trials,
+                "ready" => counts.ready += row.trials,
+                "waiting" => counts.waiting += row.trials,
+                state if WITHOUT_RESULT.contains(&state) => counts.without_result += row.trials,
+                _ => {}
+            }
+        }
+        stages
     }
 
     /// Trials in all.
@@ -203,6 +254,23 @@ impl Reader {
         .await
         .map_err(|error| self.failed(error))?;
         Ok(SweepProgress { stages, running })
+    }
+
+    /// Trials of a sweep in one of these states, in the order of the plan.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn trials_in(&self, sweep: i64, states: &[&str]) -> Result<Vec<TrialId>, StoreError> {
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT t.id FROM sweep_trials st JOIN trials t USING (trial)
+             WHERE st.sweep = ? AND t.state IN (SELECT value FROM json_each(?)) ORDER BY st.position, st.stage",
+        )
+        .bind(sweep)
+        .bind(json!(states).to_string())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))?;
+        ids.iter().map(|id| parse_id(id)).collect()
     }
 
     /// Every trial of a sweep with its results, in the order of the plan.

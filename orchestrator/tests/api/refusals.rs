@@ -195,7 +195,7 @@ async fn workers_of_other_versions_are_refused() {
         assert_eq!(status, 409);
         assert!(refusal.cure.is_some(), "{refusal:?}");
     }
-    let error = coordinator.client.lease(&LeaseRequest { worker, capacity: [].into() }).await.unwrap_err();
+    let error = coordinator.client.lease(&LeaseRequest { worker, capacity: [].into() }, || true).await.unwrap_err();
     assert_eq!(status(error), 409, "a worker that was refused is registered all the same");
     coordinator.control(Control::Ping).await;
     coordinator.end().await;

@@ -125,7 +125,7 @@ impl Coordinator {
     /// Leases; there must be something.
     pub async fn lease(&self, worker: Uuid) -> Vec<Lease> {
         let capacity = [(Kind::Noop, 1)].into();
-        match self.client.lease(&LeaseRequest { worker, capacity }).await.unwrap() {
+        match self.client.lease(&LeaseRequest { worker, capacity }, || true).await.unwrap() {
             LeaseReply::Array(leases) => leases,
             other => panic!("{other:?}"),
         }

@@ -14,9 +14,9 @@ use crate::protocol::{
 };
 
 /// How long an unreachable coordinator is asked again.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Pause between two tries.
-pub(super) const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Where a coordinator listens: the content of `coordinator.json` in its home folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -149,12 +149,12 @@ impl Client {
         self.post("/v1/workers", register).await
     }
 
-    /// Asks for work once; waits up to [`LEASE_POLL_MS`] for some.
+    /// Asks for work; waits up to [`LEASE_POLL_MS`] for some. `hopeful`: whether a coordinator that does not answer may yet.
     ///
     /// # Errors
-    /// When the coordinator refuses or cannot be reached.
-    pub async fn lease(&self, request: &LeaseRequest) -> Result<LeaseReply, AgentError> {
-        self.post_once("/v1/lease", request).await
+    /// When the coordinator refuses or stays out of reach.
+    pub async fn lease(&self, request: &LeaseRequest, hopeful: impl Fn() -> bool) -> Result<LeaseReply, AgentError> {
+        self.post_while("/v1/lease", request, hopeful).await
     }
 
     /// Heartbeat and news.
@@ -178,10 +178,20 @@ impl Client {
     /// # Errors
     /// [`AgentError::Unreachable`] after [`PATIENCE`], [`AgentError::Refused`] for any answer that is not 200.
     pub async fn post<B: Serialize, R: DeserializeOwned>(&self, path: &str, body: &B) -> Result<R, AgentError> {
+        self.post_while(path, body, || true).await
+    }
+
+    /// As [`Client::post`], but asks again only as long as `hopeful` says so.
+    async fn post_while<B: Serialize, R: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+        hopeful: impl Fn() -> bool,
+    ) -> Result<R, AgentError> {
         let started = Instant::now();
         loop {
             match self.post_once(path, body).await {
-                Err(AgentError::Unreachable { source, .. }) if started.elapsed() < PATIENCE => {
+                Err(AgentError::Unreachable { source, .. }) if started.elapsed() < PATIENCE && hopeful() => {
                     debug!(%source, path, "no answer, asking again");
                     tokio::time::sleep(PAUSE).await;
                 }

@@ -3,7 +3,9 @@
 use permafrost::core::TrialState;
 use permafrost_worker::{
     id::TrialId,
-    task::{Attention, Classify, Embed, Encoder, Fetch, Prepare, Pretrain, Reader, Task},
+    task::{
+        Attention, Classify, Embed, Encoder, Fetch, Prepare, Pretrain, Reader, Splitting, Subset, Target, Task, Wheel,
+    },
 };
 
 use super::Result;
@@ -62,25 +64,26 @@ const fn head_state(adaptor: usize, head: usize) -> TrialState {
 }
 
 fn shared(plan: &mut Vec<(Task, TrialState)>) -> Result<Shared> {
-    let wheel = Task::Fetch(Fetch {
+    let wheel = Task::Fetch(Fetch::Wheel(Wheel {
         package: "torchxrayvision".to_owned(),
         version: "1.0".to_owned(),
         file: "torchxrayvision.whl".to_owned(),
         sha256: "0".repeat(64),
-    });
+    }));
     let wheel_id = wheel.id()?;
     plan.push((wheel, TrialState::Done));
     let mut shared = Shared { datasets: vec![], embeddings: vec![] };
-    for split_seed in 0..3 {
+    for seed in 0..3 {
         let reader = Reader::OpenI { wheel: wheel_id, reports: 3_000, images: 7_000 };
-        let dataset = Task::Prepare(Prepare { reader, split_seed, train_share: 0.8, valid_share: 0.1 });
+        let dataset = Task::Prepare(Prepare { reader, split: Splitting::Groups { seed, train: 0.8, valid: 0.1 } });
         let id = dataset.id()?;
         shared.datasets.push(id);
         plan.push((dataset, TrialState::Done));
         let mut embeddings = Vec::new();
         for number in 0..2 * ENCODERS {
-            let encoder = Encoder::Folder { model: format!("encoder-{number}"), weights: "weights".into() };
-            let embed = Task::Embed(Embed { dataset: id, encoder });
+            let encoder =
+                Encoder::VisualWords { descriptors: vec!["CEDD".to_owned()], width: 768, seed: number as u64 };
+            let embed = Task::Embed(Embed::pooled(id, encoder));
             embeddings.push(embed.id()?);
             plan.push((embed, TrialState::Done));
         }
@@ -118,7 +121,8 @@ fn head(shared: &Shared, adaptor: TrialId, number: usize, head: usize) -> Classi
         adaptor: Some(adaptor),
         image_width: 768,
         label: "pneumonia".to_owned(),
-        classes: 1,
+        target: Target::Binary,
+        subset: Subset::Nested,
         fraction: [0.01, 0.1, 1.0][head % 3],
         dropout: 0.1,
         learning_rate: 1e-4,

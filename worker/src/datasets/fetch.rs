@@ -16,7 +16,7 @@ use crate::{
     execute::{Job, Reporter, stopped},
     files,
     protocol::{Artifact, Outcome},
-    task::{Fetch, Task},
+    task::{Fetch, Task, Wheel},
 };
 
 /// Environment variable that names the Python interpreter; `python3` without it.
@@ -33,8 +33,8 @@ const NOTICES: [(&str, &str); 1] = [(
 pub fn notices<'a>(tasks: impl Iterator<Item = &'a Task>) -> Vec<&'static str> {
     let mut notices = Vec::new();
     for task in tasks {
-        if let Task::Fetch(fetch) = task
-            && let Some((_, notice)) = NOTICES.iter().find(|(package, _)| *package == fetch.package)
+        if let Task::Fetch(Fetch::Wheel(wheel)) = task
+            && let Some((_, notice)) = NOTICES.iter().find(|(package, _)| *package == wheel.package)
             && !notices.contains(notice)
         {
             notices.push(*notice);
@@ -57,8 +57,12 @@ pub fn run(job: &Job, reporter: &dyn Reporter) -> Result<()> {
 
 fn run_with(python: &OsStr, job: &Job, reporter: &dyn Reporter) -> Result<()> {
     for (member, lease) in job.leases.iter().enumerate() {
-        let Task::Fetch(task) = &lease.task else {
-            return Err(Error::input(format!("a {} trial among fetch trials", lease.task.kind().name())));
+        let task = match &lease.task {
+            Task::Fetch(Fetch::Wheel(wheel)) => wheel,
+            Task::Fetch(Fetch::Hub(snapshot)) => {
+                return Err(Error::input(format!("{} cannot be fetched yet", snapshot.repository)));
+            }
+            _ => return Err(Error::input(format!("a {} trial among fetch trials", lease.task.kind().name()))),
         };
         if let Some((_, notice)) = NOTICES.iter().find(|(package, _)| *package == task.package) {
             reporter.log(member, notice);
@@ -76,7 +80,7 @@ fn run_with(python: &OsStr, job: &Job, reporter: &dyn Reporter) -> Result<()> {
 }
 
 /// The wheel, in its place; none when told to stop.
-fn fetch(python: &OsStr, job: &Job, member: usize, task: &Fetch, reporter: &dyn Reporter) -> Result<Option<Artifact>> {
+fn fetch(python: &OsStr, job: &Job, member: usize, task: &Wheel, reporter: &dyn Reporter) -> Result<Option<Artifact>> {
     if Path::new(&task.file).file_name() != Some(OsStr::new(&task.file)) || !task.file.ends_with(".whl") {
         return Err(Error::input(format!("`{}` is not the name of a wheel", task.file)));
     }
@@ -143,7 +147,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Compares the SHA-256 of the file at `path` with the pinned one.
-fn check(path: &Path, task: &Fetch, cure: &str) -> Result<()> {
+fn check(path: &Path, task: &Wheel, cure: &str) -> Result<()> {
     let found = sha256(path)?;
     if found == task.sha256 {
         return Ok(());

@@ -7,7 +7,7 @@ use std::{
 use super::*;
 use crate::{
     protocol::{Checkpoint, FailureClass, Lease, Stop},
-    task::Task,
+    task::{Fetch, Task, Wheel},
 };
 
 /// Collects what it is told; says stop from `stop_at` on.
@@ -44,12 +44,12 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let task = Task::Fetch(Fetch {
+        let task = Task::Fetch(Fetch::Wheel(Wheel {
             package: "torchxrayvision".to_owned(),
             version: "1.0".to_owned(),
             file: FILE.to_owned(),
             sha256: Sha256::digest(WHEEL).iter().map(|byte| format!("{byte:02x}")).collect(),
-        });
+        }));
         let trial = task.id().unwrap();
         let lease = Lease { trial, attempt: 1, task, inputs: BTreeMap::new(), checkpoints: vec![] };
         let home = folder.path().join("home");
@@ -176,7 +176,7 @@ fn a_stop_kills_the_child() {
 #[test]
 fn a_file_name_cannot_leave_the_folder() {
     let mut bench = Bench::new();
-    let Task::Fetch(task) = &mut bench.job.leases[0].task else { panic!() };
+    let Task::Fetch(Fetch::Wheel(task)) = &mut bench.job.leases[0].task else { panic!() };
     task.file = "../x.whl".to_owned();
     let error = run_with(OsStr::new("/nonexistent"), &bench.job, &Recorder::default()).unwrap_err();
     assert!(error.to_string().contains("not the name of a wheel"), "{error}");

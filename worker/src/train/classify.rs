@@ -25,7 +25,7 @@ use crate::{
     model::{Dropout, HeadShape, HeadStep, RunningStats, Targets},
     protocol::{Artifact, Outcome},
     random::{Key, Purpose},
-    task::{Classify, Task},
+    task::{Classify, Subset, Target, Task},
 };
 
 /// Width of the hidden layer (paper, section 2.3).
@@ -46,8 +46,8 @@ pub fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result<()> {
     array::run(job.leases.len(), threads, reporter, |member, _| {
         let lease = &job.leases[member];
         let Task::Classify(task) = &lease.task else { return Err(Error::input("not a classification task")) };
-        if task.classes != 1 {
-            return Err(Error::input(format!("label `{}` is binary: `classes` must be 1", task.label)));
+        if task.target != Target::Binary || task.subset != Subset::Nested {
+            return Err(Error::input(format!("label `{}`: this version trains binary labels alone", task.label)));
         }
         let dataset = inputs.dataset(job, lease, task.dataset)?;
         let embeddings = inputs.embeddings(job, lease, task.image, task.image_width)?;
@@ -113,7 +113,7 @@ impl<'a> Training<'a> {
         if task.batch_size < 2 || task.epochs == 0 {
             return Err(Error::input("a head needs a batch of at least 2 and at least 1 epoch"));
         }
-        let shape = HeadShape { width: features.width, hidden: HIDDEN, classes: task.classes };
+        let shape = HeadShape { width: features.width, hidden: HIDDEN, classes: 1 };
         Ok(Self {
             valid: samples(Split::Valid)?,
             test: samples(Split::Test)?,

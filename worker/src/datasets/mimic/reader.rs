@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     exceptions::{Exception, conclusion},
@@ -37,7 +37,8 @@ pub struct Options {
 }
 
 /// What becomes of the authors' validation and test splits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum HeldOut {
     /// Both are for validation, as in the paper; nothing is left to test on.
     Together,
@@ -46,7 +47,8 @@ pub enum HeldOut {
 }
 
 /// What a report's text is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ReportText {
     /// Impression, a space, findings, as in the paper. Either may be missing. Studies with an [`Exception`] have none, as
     /// in MIT-LCP's `mimic_cxr_sectioned.csv`.

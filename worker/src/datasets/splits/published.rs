@@ -2,6 +2,8 @@
 
 use std::{collections::HashSet, fmt};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Amount, RandomState, Size, Sizes, sample, train_test_split};
 use crate::{
     datasets::labels::{
@@ -190,7 +192,8 @@ pub fn covidx(train: &[Sample], test: &[Sample]) -> Result<ThreeWay<Vec<String>>
 }
 
 /// What SIIM-ACR is split by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Unit {
     /// Images, in the order in which the file first names them. An image is in one split.
     #[default]

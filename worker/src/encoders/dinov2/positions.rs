@@ -1,8 +1,11 @@
 //! Positions of patches in images of another size than the trained one: bicubic interpolation, as PyTorch does it with
 //! `align_corners=False` and without antialiasing.
 
+use serde::{Deserialize, Serialize};
+
 /// How many trained positions a step from one patch to the next is. The two differ slightly.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Interpolation {
     /// Trained over new number of patches, as `transformers` has it.
     #[default]

@@ -88,6 +88,25 @@ pub fn verified(home: &Path, artifact: &Artifact) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// One BLAKE3 of the names and contents of files, in hexadecimal. Their folders do not matter, and neither does their order.
+///
+/// # Errors
+/// [`Error::Io`] when one cannot be read.
+pub fn fingerprint(paths: &[PathBuf]) -> Result<String> {
+    let mut files: Vec<(&std::ffi::OsStr, blake3::Hash)> = Vec::with_capacity(paths.len());
+    for path in paths {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_mmap(path).map_err(Error::io("read", path))?;
+        files.push((path.file_name().unwrap_or_default(), hasher.finalize()));
+    }
+    files.sort_unstable_by_key(|(name, _)| *name);
+    let mut hasher = blake3::Hasher::new_derive_key("permafrost 2026 fingerprint of files");
+    for (name, hash) in files {
+        hasher.update(hash.as_bytes()).update(name.as_encoded_bytes()).update(&[0]);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
 /// The bytes of `values`, as they lie in memory: little endian, like safetensors.
 pub fn bytes_of(values: &[f32]) -> &[u8] {
     const { assert!(cfg!(target_endian = "little"), "files are little endian") };

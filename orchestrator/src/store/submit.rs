@@ -63,13 +63,27 @@ async fn trials(tables: &mut Tables, db: &mut SqliteConnection, sweep: &NewSweep
         sqlx::query_scalar("SELECT coalesce(max(trial), 0) + 1 FROM trials").fetch_one(&mut *db).await?;
     let mut rows = Vec::new();
     let mut new = Vec::new();
+    let mut known = Vec::new();
     for trial in &sweep.trials {
-        if let std::collections::hash_map::Entry::Vacant(entry) = tables.rows.entry(trial.id) {
-            entry.insert(next);
-            rows.push(json!([next, trial.id.hex(), trial.kind, trial.task, trial.array_key]));
-            new.push((next, &trial.inputs));
-            next += 1;
+        match tables.rows.entry(trial.id) {
+            Entry::Occupied(entry) => known.push(json!([*entry.get(), trial.task])),
+            Entry::Vacant(entry) => {
+                entry.insert(next);
+                rows.push(json!([next, trial.id.hex(), trial.kind, trial.task, trial.array_key]));
+                new.push((next, &trial.inputs));
+                next += 1;
+            }
         }
+    }
+    // Tasks of one identity differ in where things lie, and the last word on that is the right one.
+    for known in known.chunks(ROWS) {
+        sqlx::query(
+            "UPDATE trials SET task = given.value ->> 1 FROM json_each(?) AS given
+             WHERE trial = given.value ->> 0 AND task <> given.value ->> 1",
+        )
+        .bind(json!(known).to_string())
+        .execute(&mut *db)
+        .await?;
     }
     for rows in rows.chunks(ROWS) {
         sqlx::query(

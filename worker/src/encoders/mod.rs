@@ -4,6 +4,7 @@ mod batches;
 mod bert;
 pub mod dinov2;
 mod elementwise;
+mod family;
 mod lanes;
 mod layers;
 mod pass;
@@ -15,6 +16,8 @@ pub mod tokens;
 mod vision;
 mod visual_words;
 mod weights;
+
+pub use family::Family;
 
 use crate::{
     device::Device,

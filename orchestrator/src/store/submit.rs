@@ -1,5 +1,7 @@
 //! A launched sweep becomes rows.
 
+use std::collections::hash_map::Entry;
+
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 

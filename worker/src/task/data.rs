@@ -134,7 +134,7 @@ pub enum Reader {
         /// Of the table.
         fingerprint: String,
         /// Which column holds what.
-        columns: Columns,
+        columns: Box<Columns>,
         /// Clean texts as the paper does.
         clean_texts: bool,
         /// Largest share of images without a file; more are an error.

@@ -5,5 +5,6 @@
 
 mod commands;
 mod operations;
+mod pixels;
 mod support;
 mod training;

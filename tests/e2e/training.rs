@@ -1,16 +1,16 @@
 //! The whole job on the real program, with data made from nothing: and then again, killed over and over. What comes out must
 //! be the same to the last bit.
 
-use std::{collections::BTreeMap, process::Child, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use crate::support::{self, Chance, World, kill, synthetic, training_sweep, wait};
+use crate::support::{
+    self, Chance, World,
+    killing::{FAST, disturbed, nothing_ran_twice},
+    synthetic, training_sweep, wait,
+};
 
 /// Kills in all; each leaves another state behind.
 const KILLS: u64 = 14;
-/// Intervals that make much happen in little time.
-const FAST: [&str; 8] =
-    ["--heartbeat-ms", "100", "--checkpoint-ms", "700", "--lease-ttl-ms", "3000", "--linger-ms", "100"];
-
 /// A world with the synthetic sweep in it.
 fn world() -> World {
     let world = World::new();
@@ -47,51 +47,14 @@ fn launched_again_nothing_runs(world: &World) {
     assert!(world.processes().0.is_none(), "the second launch started a coordinator");
 }
 
-/// Launches until the sweep is done, killing somebody again and again at random moments.
-fn disturbed(world: &World, chance: &mut Chance) -> u64 {
-    let mut kills = 0;
-    loop {
-        let mut launch = world.start(&arguments("2", &FAST));
-        while kills < KILLS {
-            std::thread::sleep(Duration::from_millis(50 + chance.below(1_500)));
-            if launch.try_wait().unwrap().is_some() {
-                break;
-            }
-            kills += disturb(world, chance, &mut launch);
-        }
-        let status = wait(launch).status;
-        if status.code() == Some(0) {
-            return kills;
-        }
-        assert!(status.code() != Some(3), "trials failed");
-    }
-}
-
-fn disturb(world: &World, chance: &mut Chance, launch: &mut Child) -> u64 {
-    let (coordinator, workers) = world.processes();
-    let victims: Vec<u32> = match chance.below(6) {
-        0 | 1 => coordinator.into_iter().collect(),
-        2 | 3 => workers,
-        4 => coordinator.into_iter().chain(workers).collect(),
-        _ => coordinator.into_iter().chain(workers).chain([launch.id()]).collect(),
-    };
-    victims.iter().copied().for_each(kill);
-    u64::from(!victims.is_empty())
-}
-
 #[test]
 fn killed_at_random_moments_the_results_are_the_same_to_the_last_bit() {
     let expected = undisturbed();
     let mut chance = Chance::new();
     let world = world();
-    let kills = disturbed(&world, &mut chance);
+    let kills = disturbed(&world, &arguments("2", &FAST), KILLS, 1_500, &mut chance);
     assert_eq!(world.outcome(), expected);
-    let twice =
-        "SELECT count(*) FROM (SELECT trial FROM attempts WHERE state = 'done' GROUP BY trial HAVING count(*) > 1)";
-    assert_eq!(world.number(twice), 0, "a finished trial ran again");
-    assert_eq!(world.number("SELECT count(*) FROM trials WHERE state <> 'done'"), 0);
-    let check = world.ask("PRAGMA integrity_check").unwrap();
-    assert_eq!(check.rows[0][0], permafrost::store::SqlValue::Text("ok".to_owned()));
+    nothing_ran_twice(&world);
     assert!(kills >= 5, "only {kills} kills: the run was over too soon");
     eprintln!("{kills} kills, {} attempts lost", world.number("SELECT count(*) FROM attempts WHERE state = 'lost'"));
 }

@@ -220,17 +220,6 @@ impl Dataset {
         })
     }
 
-    /// Column of the label `name`.
-    ///
-    /// # Errors
-    /// [`Error::Input`] that lists the labels there are.
-    pub fn label(&self, name: &str) -> Result<usize> {
-        self.labels.iter().position(|label| label == name).ok_or_else(|| Error::Input {
-            what: format!("the collection has no label `{name}`"),
-            cure: Some(format!("use one of: {}", self.labels.join(", "))),
-        })
-    }
-
     /// Checks that the parts fit together.
     fn check(&self) -> Result<(), String> {
         let classes = self.classes.iter().map(|column| &column.name);

@@ -64,9 +64,9 @@ struct Samples {
 }
 
 impl Samples {
-    fn of(dataset: &Dataset, column: usize, split: Split) -> Self {
+    fn of(dataset: &Dataset, labels: &[Option<bool>], split: Split) -> Self {
         let labelled = dataset.images.iter().enumerate().filter(|(_, image)| image.split == split);
-        let (images, positive) = labelled.filter_map(|(i, image)| Some((i, image.labels[column]?))).unzip();
+        let (images, positive) = labelled.filter_map(|(i, _)| Some((i, labels[i]?))).unzip();
         Self { images, positive }
     }
 
@@ -102,8 +102,8 @@ struct Training<'a> {
 
 impl<'a> Training<'a> {
     fn new(task: &'a Classify, dataset: &Dataset, features: Arc<Features>) -> Result<Self> {
-        let column = dataset.label(&task.label)?;
-        let samples = |split| Samples::of(dataset, column, split).check(&task.label, split);
+        let labels = dataset.binary(&task.label)?;
+        let samples = |split| Samples::of(dataset, &labels, split).check(&task.label, split);
         let all = samples(Split::Train)?;
         let chosen = sampling::fraction(&all.positive, task.fraction, task.seed);
         let train = Samples {

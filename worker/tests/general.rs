@@ -13,7 +13,7 @@ use std::{
 use permafrost_worker::{
     datasets::{
         Dataset, Shares, Split,
-        check::{Counted, Depth, Findings, Known, Published, check},
+        check::{self, Counted, Depth, Findings, Known, Published},
         general::{Collection, Columns, Options, Splitting, read},
     },
     error::{Error, Result},
@@ -220,6 +220,11 @@ fn splits_by_group_have_their_shares_and_follow_the_seed() {
     assert!((205..=210).contains(&count(Split::Train)) && (27..=33).contains(&count(Split::Valid)));
     assert_eq!(first, splits(1));
     assert_ne!(first, splits(2));
+}
+
+/// Looks at all of `dataset`.
+fn check(dataset: &Dataset, root: &Path, depth: Depth, published: &[Published]) -> Findings {
+    check::check(dataset, &check::Options { root, depth, published, listed: &[] }, &|_, _| false).unwrap()
 }
 
 fn published(what: Counted, split: Option<Split>, count: usize) -> Published {

@@ -156,7 +156,7 @@ impl Miniature {
     }
 
     fn options(&self) -> Options {
-        Options { expected: Some(SIZES), ..Options::paper(self.folder.path()) }
+        Options { expected: Some(SIZES), max_missing_share: 1.0, ..Options::paper(self.folder.path()) }
     }
 
     fn read(&self, change: &dyn Fn(&mut Options)) -> Result<Collection> {
@@ -267,6 +267,8 @@ fn what_is_wrong_is_named() {
         let error = miniature.error(none);
         assert!(error.contains(expected), "{error}");
     }
+    let error = miniature.error(&|options| options.max_missing_share = 0.05);
+    assert!(error.ends_with("1 of 10 frontal images are not there: j-1"), "{error}");
     fs::remove_file(&split).unwrap();
     assert!(miniature.error(none).contains("neither `mimic-cxr-2.0.0-split.csv.gz` nor"));
     fs::write(&split, table).unwrap();

@@ -1,6 +1,8 @@
 //! Splits by group: whole reports or patients, never parts of them.
 
-use super::Split;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Image, Split};
 
 /// Shares of groups for training and validation; the rest is for testing.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,4 +37,15 @@ pub fn assign<'a>(groups: impl Iterator<Item = &'a str>, seed: u64, shares: Shar
         };
     }
     splits
+}
+
+/// Splits images by their groups, those without one each alone; see [`assign`].
+pub fn assign_images(images: &mut [Image], seed: u64, shares: Shares) {
+    let group = |image: &Image| image.group.clone().unwrap_or_else(|| image.id.clone());
+    let names: BTreeSet<String> = images.iter().map(group).collect();
+    let splits = assign(names.iter().map(String::as_str), seed, shares);
+    let split_of: BTreeMap<String, Split> = names.into_iter().zip(splits).collect();
+    for image in images {
+        image.split = split_of[&group(image)];
+    }
 }

@@ -9,6 +9,7 @@ pub mod general;
 mod group_split;
 pub mod labels;
 pub mod listing;
+mod lookup;
 pub mod mimic;
 mod openi;
 mod openi_xml;

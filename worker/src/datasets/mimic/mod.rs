@@ -10,5 +10,6 @@ mod tables;
 pub use exceptions::{Exception, conclusion};
 pub use names::{COMPARISON, FINDINGS, IMPRESSION, LAST_PARAGRAPH, normalise};
 pub use reader::{Collection, Counts, Dropped, HeldOut, Options, ReportText, read};
+pub use reports::ARCHIVE;
 pub use sections::{Section, Sections};
-pub use tables::{PUBLISHED, Published};
+pub use tables::{METADATA, PUBLISHED, Published, SPLITS, TREE};

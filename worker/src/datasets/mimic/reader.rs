@@ -16,11 +16,14 @@ use super::{
 };
 use crate::{
     datasets::{Dataset, Image, Report, Split, listing::Listing, text},
-    error::Result,
+    error::{Error, Result},
 };
 
+/// Images between two questions whether to stop.
+const STOP_EVERY: usize = 256;
+
 /// How MIMIC-CXR is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Folder of the two tables, and of the images' tree `files/`: MIMIC-CXR-JPG.
     pub root: PathBuf,
@@ -34,6 +37,8 @@ pub struct Options {
     pub expected: Option<Published>,
     /// Leave out images whose file is not there, at the price of one look-up in the file system each.
     pub check_files: bool,
+    /// Largest share of frontal images without a file, in [0, 1]; more of them are an error.
+    pub max_missing_share: f64,
 }
 
 /// What becomes of the authors' validation and test splits.
@@ -65,6 +70,8 @@ pub struct Collection {
     pub dataset: Dataset,
     /// How much there was and is.
     pub counts: Counts,
+    /// Images in the table of splits.
+    pub sizes: Published,
 }
 
 /// How much there was, what was left out, what is left.
@@ -115,13 +122,14 @@ pub struct Dropped {
     pub images_of_dropped_studies: usize,
 }
 
-/// Reads the collection. `stop` is asked before each report, with the number of reports read; none when it said so.
+/// Reads the collection. `stop` is asked while files are looked for, and before each report, with the number of reports read;
+/// none when it said so.
 ///
 /// Memory is bounded by the rows of the tables, the cleaned texts, and one report; an archive is not unpacked.
 ///
 /// # Errors
-/// [`crate::error::Error::Input`] with file and line for malformed tables, for sizes that are not
-/// [`Options::expected`], for missing tables or reports, and for a damaged archive; [`crate::error::Error::Io`].
+/// [`Error::Input`] with file and line for malformed tables, for sizes that are not
+/// [`Options::expected`], for missing tables or reports, for too many missing images, and for a damaged archive; [`Error::Io`].
 pub fn read(options: &Options, stop: &dyn Fn(usize) -> bool) -> Result<Option<Collection>> {
     let mut counts = Counts::default();
     let tables = tables::read(&options.root, &mut counts.dropped)?;
@@ -133,20 +141,44 @@ pub fn read(options: &Options, stop: &dyn Fn(usize) -> bool) -> Result<Option<Co
     counts.studies_frontal = studies(&tables.frontal).len();
     let mut frontal = tables.frontal;
     if options.check_files {
-        frontal.retain(|image| {
-            let there = options.root.join(file_of(image)).is_file();
-            if !there {
-                counts.dropped.images_without_file.add(image.dicom.as_str());
+        let mut there = Vec::with_capacity(frontal.len());
+        for (at, image) in frontal.into_iter().enumerate() {
+            if at % STOP_EVERY == 0 && stop(0) {
+                return Ok(None);
             }
-            there
-        });
+            if options.root.join(file_of(&image)).is_file() {
+                there.push(image);
+            } else {
+                counts.dropped.images_without_file.add(image.dicom);
+            }
+        }
+        frontal = there;
+        enough(options, &counts)?;
     }
     let source = Source::find(options.reports.as_deref().unwrap_or(&options.root))?;
     let Some(texts) = read_texts(&source, &studies(&frontal), options.text, stop, &mut counts)? else {
         return Ok(None);
     };
     let dataset = join(&frontal, texts, options.held_out, &mut counts)?;
-    Ok(Some(Collection { dataset, counts }))
+    Ok(Some(Collection { dataset, counts, sizes: tables.sizes }))
+}
+
+/// Checks that not too many images are missing.
+fn enough(options: &Options, counts: &Counts) -> Result<()> {
+    let missing = &counts.dropped.images_without_file;
+    if missing.count as f64 <= options.max_missing_share * counts.images_frontal as f64 {
+        return Ok(());
+    }
+    Err(Error::Input {
+        what: format!(
+            "{}: {} of {} frontal images are not there: {}",
+            options.root.display(),
+            missing.count,
+            counts.images_frontal,
+            missing.first.join(", ")
+        ),
+        cure: Some("complete the download, or read what is there as a table of samples".to_owned()),
+    })
 }
 
 /// The studies of `frontal`, which is sorted, each once.
@@ -268,6 +300,7 @@ impl Options {
             text: ReportText::ImpressionFindings,
             expected: Some(tables::PUBLISHED),
             check_files: true,
+            max_missing_share: 0.01,
         }
     }
 }

@@ -8,14 +8,14 @@ use std::{
 
 use zip::ZipArchive;
 
-use super::tables::{StudyId, study_path};
+use super::tables::{StudyId, TREE, study_path};
 use crate::{
     datasets::text,
     error::{Error, Result},
 };
 
 /// Name of the archive of reports.
-const ARCHIVE: &str = "mimic-cxr-reports.zip";
+pub const ARCHIVE: &str = "mimic-cxr-reports.zip";
 
 /// Longest report read, in bytes; real ones have some thousand.
 const MAX_REPORT_BYTES: u64 = 1 << 20;
@@ -46,11 +46,11 @@ impl Source {
         if archive.is_file() {
             return Ok(Self::Archive(archive));
         }
-        if place.join("files").is_dir() {
+        if place.join(TREE).is_dir() {
             return Ok(Self::Tree(place.to_owned()));
         }
         Err(Error::Input {
-            what: format!("{}: neither `{ARCHIVE}` nor a folder `files` is there", place.display()),
+            what: format!("{}: neither `{ARCHIVE}` nor a folder `{TREE}` is there", place.display()),
             cure: Some("download the reports of MIMIC-CXR 2.0.0 into that folder, or name another folder".to_owned()),
         })
     }

@@ -12,10 +12,13 @@ use crate::{
 };
 
 /// Name of the table of splits, without `.gz`.
-const SPLITS: &str = "mimic-cxr-2.0.0-split.csv";
+pub const SPLITS: &str = "mimic-cxr-2.0.0-split.csv";
 
 /// Name of the table of views, without `.gz`.
-const METADATA: &str = "mimic-cxr-2.0.0-metadata.csv";
+pub const METADATA: &str = "mimic-cxr-2.0.0-metadata.csv";
+
+/// Name of the folder of images, and of a tree of reports.
+pub const TREE: &str = "files";
 
 /// Views that are frontal: postero-anterior and antero-posterior.
 const FRONTAL: [&str; 2] = ["PA", "AP"];
@@ -39,7 +42,7 @@ pub type StudyId = (u32, u32);
 
 /// Where the study's images lie, and with `.txt` its report, below the collection's root.
 pub fn study_path((subject, study): StudyId) -> PathBuf {
-    PathBuf::from(format!("files/p{:.2}/p{subject}/s{study}", subject.to_string()))
+    PathBuf::from(format!("{TREE}/p{:.2}/p{subject}/s{study}", subject.to_string()))
 }
 
 /// An image that a frontal view shows.

@@ -1,14 +1,16 @@
 //! What is in a collection and what is wrong with it, as data: for `permafrost data check`.
 
+mod files;
+mod published;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    fs::File,
-    io::{self, Read, Seek, SeekFrom},
     path::Path,
 };
 
 use serde::Serialize;
 
+pub use self::published::published;
 use super::{Dataset, Image, Split, listing::Listing};
 
 /// How closely the files of images are looked at.
@@ -22,7 +24,25 @@ pub enum Depth {
     Ends,
     /// Also whether two have the same content: all of every file is read.
     Content,
+    /// Also whether every image and mask can be decoded.
+    Decode,
 }
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// Folder that files of images and masks are relative to.
+    pub root: &'a Path,
+    /// How closely files are looked at.
+    pub depth: Depth,
+    /// Sizes that were published.
+    pub published: &'a [Published],
+    /// Images that the publisher's own table lists; see [`super::prepare::Prepared::listed`].
+    pub listed: &'a [(Split, usize)],
+}
+
+/// Told how many of all files were looked at, from any thread; true ends the check.
+pub type Watch<'a> = &'a (dyn Fn(usize, usize) -> bool + Sync);
 
 /// A size that was published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -41,6 +61,8 @@ pub struct Published {
 pub enum Counted {
     /// Images.
     Images,
+    /// Images in the publisher's own table, used or not.
+    Listed,
     /// Reports.
     Reports,
     /// Groups, such as patients.
@@ -64,8 +86,10 @@ pub struct Findings {
     pub unreadable: Listing,
     /// Masks that are not there, or are no image, with the reason.
     pub masks: Listing,
-    /// Files that several images name, or, at [`Depth::Content`], files with the content of another.
+    /// Files that several images name, or, from [`Depth::Content`] on, files with the content of another.
     pub duplicate_images: Listing,
+    /// Those of them that are in another split, too.
+    pub images_across_splits: Listing,
     /// Reports with the text of another report.
     pub duplicate_texts: Listing,
     /// Those of them whose text is in another split, too.
@@ -145,11 +169,18 @@ impl Findings {
     }
 }
 
-/// Looks at `dataset`, and at the files below `root` as closely as `depth` says. Files that cannot be read are findings, so
-/// this does not fail.
-pub fn check(dataset: &Dataset, root: &Path, depth: Depth, published: &[Published]) -> Findings {
+/// Looks at `dataset`, and at its files as closely as `options` say, on all cores. Files that cannot be read are findings, so
+/// this does not fail. What is found does not depend on the number of cores. None when `watch` ended it.
+pub fn check(dataset: &Dataset, options: &Options<'_>, watch: Watch<'_>) -> Option<Findings> {
     let splits: Vec<SplitFindings> = Split::ALL.into_iter().map(|split| of_split(dataset, split)).collect();
-    let published = published.iter().map(|published| (published.clone(), count(&splits, dataset, published))).collect();
+    let count = |published: &Published| match published.what {
+        Counted::Listed => {
+            let of = options.listed.iter().filter(|(split, _)| published.split.is_none_or(|wanted| wanted == *split));
+            (!options.listed.is_empty()).then(|| of.map(|(_, count)| count).sum())
+        }
+        _ => count(&splits, dataset, published),
+    };
+    let published = options.published.iter().map(|published| (published.clone(), count(published))).collect();
     let mut findings = Findings {
         splits,
         published,
@@ -157,13 +188,14 @@ pub fn check(dataset: &Dataset, root: &Path, depth: Depth, published: &[Publishe
         unreadable: Listing::default(),
         masks: Listing::default(),
         duplicate_images: Listing::default(),
+        images_across_splits: Listing::default(),
         duplicate_texts: Listing::default(),
         texts_across_splits: Listing::default(),
         groups_across_splits: groups_across_splits(dataset),
     };
     same_texts(dataset, &mut findings);
-    files(dataset, root, depth, &mut findings);
-    findings
+    files::look(dataset, options, watch, &mut findings)?;
+    Some(findings)
 }
 
 fn of_split(dataset: &Dataset, split: Split) -> SplitFindings {
@@ -218,6 +250,8 @@ fn count(splits: &[SplitFindings], dataset: &Dataset, published: &Published) -> 
         let known = |name: &String| found.labels.iter().find(|label| label.label == *name).map(|label| &label.known);
         match &published.what {
             Counted::Images => Some(found.images),
+            // Not in the collection: counted by the caller.
+            Counted::Listed => None,
             Counted::Reports => Some(found.reports),
             Counted::Groups => Some(found.groups),
             Counted::Positive(label) => match known(label)? {
@@ -269,96 +303,4 @@ fn same_texts(dataset: &Dataset, findings: &mut Findings) {
         }
         splits.insert(split_of[at]);
     }
-}
-
-fn files(dataset: &Dataset, root: &Path, depth: Depth, findings: &mut Findings) {
-    let mut named: HashMap<&Path, &str> = HashMap::new();
-    let mut contents: HashMap<blake3::Hash, &Path> = HashMap::new();
-    for image in &dataset.images {
-        if let Some(mask) = &image.mask
-            && let Err(why) = file(&root.join(mask), depth)
-        {
-            findings.masks.add(format!("{}: {why}", mask.display()));
-        }
-        let Some(name) = &image.file else { continue };
-        if let Some(other) = named.insert(name, &image.id) {
-            findings.duplicate_images.add(format!("{} of {other} and {}", name.display(), image.id));
-            continue;
-        }
-        match file(&root.join(name), depth) {
-            Err(Bad::Missing) => findings.missing.add(name.display().to_string()),
-            Err(why) => findings.unreadable.add(format!("{}: {why}", name.display())),
-            Ok(None) => {}
-            Ok(Some(hash)) => {
-                if let Some(other) = contents.insert(hash, name) {
-                    findings.duplicate_images.add(format!("{} as {}", name.display(), other.display()));
-                }
-            }
-        }
-    }
-}
-
-/// Why a file is no good.
-#[derive(Debug, thiserror::Error)]
-enum Bad {
-    #[error("not there")]
-    Missing,
-    #[error("{0}")]
-    Unreadable(io::Error),
-    #[error("empty")]
-    Empty,
-    #[error("neither PNG, JPEG nor DICOM")]
-    Unknown,
-    #[error("cut off")]
-    CutOff,
-}
-
-impl From<io::Error> for Bad {
-    fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::NotFound { Self::Missing } else { Self::Unreadable(error) }
-    }
-}
-
-/// Looks at one file; its BLAKE3 at [`Depth::Content`].
-fn file(path: &Path, depth: Depth) -> Result<Option<blake3::Hash>, Bad> {
-    if depth == Depth::Nothing {
-        return Ok(None);
-    }
-    if depth == Depth::Presence {
-        return if path.metadata()?.is_file() { Ok(None) } else { Err(Bad::Missing) };
-    }
-    let mut file = File::open(path)?;
-    let mut head = Vec::new();
-    (&mut file).take(DICOM_AT as u64 + 4).read_to_end(&mut head)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
-    let mut tail = Vec::new();
-    (&mut file).take(TAIL_BYTES).read_to_end(&mut tail)?;
-    ends(&head, &tail)?;
-    if depth < Depth::Content {
-        return Ok(None);
-    }
-    file.rewind()?;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file)?;
-    Ok(Some(hasher.finalize()))
-}
-
-/// Where a DICOM file says `DICM`, in bytes.
-const DICOM_AT: usize = 128;
-
-/// How much of the end is looked at, in bytes. Some programs add a little after the end of a JPEG.
-const TAIL_BYTES: u64 = 64;
-
-/// Whether a file with this beginning and end is an image, as far as they show.
-fn ends(head: &[u8], tail: &[u8]) -> Result<(), Bad> {
-    let has = |end: &[u8]| tail.windows(end.len()).any(|window| window == end);
-    let whole = match head {
-        [] => return Err(Bad::Empty),
-        head if head.starts_with(b"\x89PNG\r\n\x1a\n") => has(b"IEND"),
-        [0xff, 0xd8, 0xff, ..] => has(&[0xff, 0xd9]),
-        head if head.get(DICOM_AT..DICOM_AT + 4) == Some(b"DICM") => true,
-        _ => return Err(Bad::Unknown),
-    };
-    if whole { Ok(()) } else { Err(Bad::CutOff) }
 }

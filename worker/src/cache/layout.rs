@@ -68,7 +68,9 @@ impl Layout {
         }
         for (name, shape) in &self.tensors {
             if shape.is_empty() || shape.contains(&0) {
-                return Err(Error::input(format!("embeddings of shape {shape:?}: `{name}` needs a width of at least 1")));
+                return Err(Error::input(format!(
+                    "embeddings of shape {shape:?}: `{name}` needs a width of at least 1"
+                )));
             }
             if name.is_empty() || !names.insert(name) {
                 return Err(Error::input(format!("tensor name `{name}` is empty or there twice")));

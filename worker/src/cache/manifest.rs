@@ -88,9 +88,8 @@ impl Of {
         let encoder = serde_json::to_value(&task.encoder).map_err(|error| Error::input(error.to_string()))?;
         let reads = lease.task.inputs();
         let files = reads.iter().filter_map(|input| Some((*input, lease.inputs.get(input)?)));
-        let digests = files.map(|(input, files)| {
-            (input, files.iter().map(|file| (file.name.clone(), file.blake3.clone())).collect())
-        });
+        let digests = files
+            .map(|(input, files)| (input, files.iter().map(|file| (file.name.clone(), file.blake3.clone())).collect()));
         Ok(Self {
             trial: lease.trial,
             dataset: task.dataset,

@@ -104,8 +104,7 @@ fn inspect(path: &PathBuf, layout: &Layout, ids: &[String]) -> Result<(usize, Ve
     let damaged = |what: String| Error::Damaged { path: path.clone(), what };
     let header = header::read(&map, layout).map_err(damaged)?;
     let missing: HashSet<&str> = header.missing.iter().map(|missing| missing.id.as_str()).collect();
-    let (without, with): (Vec<&str>, Vec<&str>) =
-        ids.iter().map(String::as_str).partition(|id| missing.contains(id));
+    let (without, with): (Vec<&str>, Vec<&str>) = ids.iter().map(String::as_str).partition(|id| missing.contains(id));
     let listed = header.missing.iter().map(|missing| missing.id.as_str());
     if !with.iter().eq(&header.ids) || !without.into_iter().eq(listed) {
         return Err(damaged("it holds other samples".to_owned()));

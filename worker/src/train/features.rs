@@ -95,11 +95,10 @@ pub(super) fn of(
             None => Features { width: embeddings.width(), rows, values },
             Some(adaptor) => {
                 let bytes = inputs::read(job, lease, adaptor, ADAPTOR)?;
-                let values =
-                    through(&bytes, task.image_width, &values, threads).map_err(|what| Error::Input {
-                        what: format!("{ADAPTOR} of trial {adaptor:?}: {what}"),
-                        cure: Some("`permafrost retry` that trial: the file is made again".to_owned()),
-                    })?;
+                let values = through(&bytes, task.image_width, &values, threads).map_err(|what| Error::Input {
+                    what: format!("{ADAPTOR} of trial {adaptor:?}: {what}"),
+                    cure: Some("`permafrost retry` that trial: the file is made again".to_owned()),
+                })?;
                 Features { width: WIDTH, rows, values }
             }
         };

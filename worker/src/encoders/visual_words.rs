@@ -41,6 +41,7 @@ fn embed(job: &Job, member: usize, task: &Embed, dataset: &Dataset, reporter: &d
     let Encoder::VisualWords { descriptors, width, seed } = &task.encoder else {
         return Err(Error::input("another encoder among visual words"));
     };
+    cache::only_pooled(task.output)?;
     check(descriptors, *width, &dataset.images)?;
     let mut projection = Projection { seed: *seed, width: *width, rows: HashMap::new() };
     let scale = 1.0 / ((descriptors.len() * width) as f32).sqrt();
@@ -63,7 +64,7 @@ fn embed(job: &Job, member: usize, task: &Embed, dataset: &Dataset, reporter: &d
     }
     let rows: Vec<(&str, &[f32])> =
         dataset.images.iter().map(|image| image.id.as_str()).zip(values.chunks_exact(*width)).collect();
-    let artifacts = cache::write(&job.home, &job.folder(member), *width, &rows)?;
+    let artifacts = cache::write(job, member, *width, &rows)?;
     reporter.progress(member, total, total);
     let counts = [
         ("samples", rows.len()),

@@ -6,7 +6,7 @@ use crate::{
     datasets::{Dataset, Split, splits},
     error::{Error, Result},
     task::{Classify, Subset, Target},
-    train::sampling,
+    train::{features::Features, sampling},
 };
 
 /// Most classes whose names a message lists.
@@ -67,10 +67,15 @@ impl Splits {
     ///
     /// # Errors
     /// [`Error::Input`] for an unknown label, or when a split lacks what training needs.
-    pub(super) fn of(task: &Classify, dataset: &Dataset) -> Result<Self> {
+    pub(super) fn of(task: &Classify, dataset: &Dataset, features: &Features) -> Result<Self> {
         let labels = Arc::new(Labels::of(task, dataset)?);
-        let samples = |split| Samples::of(dataset, &labels, split).check(task, &labels, split.name());
-        let all = samples(Split::Train)?;
+        let listed = |split| Samples::of(dataset, &labels, split);
+        let samples = |split: Split| listed(split).with(features).check(task, &labels, split.name());
+        let all = match task.subset {
+            Subset::Nested => samples(Split::Train)?,
+            // Drawn of all that are listed, whatever became of their files.
+            Subset::Published => listed(Split::Train),
+        };
         let chosen = match task.subset {
             Subset::Nested => {
                 let names: Vec<&str> = labels.classes.iter().map(String::as_str).collect();
@@ -83,7 +88,7 @@ impl Splits {
             classes: chosen.iter().map(|&i| all.classes[i]).collect(),
         };
         // A published fraction is drawn without regard to classes.
-        let train = train.check(task, &labels, "chosen training")?;
+        let train = train.with(features).check(task, &labels, "chosen training")?;
         Ok(Self { train, valid: samples(Split::Valid)?, test: samples(Split::Test)?, labels })
     }
 }
@@ -92,6 +97,13 @@ impl Samples {
     fn of(dataset: &Dataset, labels: &Labels, split: Split) -> Self {
         let of_split = dataset.images.iter().enumerate().filter(|(_, image)| image.split == split);
         let (images, classes) = of_split.filter_map(|(i, _)| Some((i, labels.of_image[i]?))).unzip();
+        Self { images, classes }
+    }
+
+    /// Those that have features.
+    fn with(self, features: &Features) -> Self {
+        let pairs = self.images.into_iter().zip(self.classes).filter(|&(image, _)| features.has(image));
+        let (images, classes) = pairs.unzip();
         Self { images, classes }
     }
 

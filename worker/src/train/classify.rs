@@ -64,8 +64,9 @@ struct Samples {
 }
 
 impl Samples {
-    fn of(dataset: &Dataset, column: usize, split: Split) -> Self {
-        let labelled = dataset.images.iter().enumerate().filter(|(_, image)| image.split == split);
+    fn of(dataset: &Dataset, features: &Features, column: usize, split: Split) -> Self {
+        let present = dataset.images.iter().enumerate().filter(|&(i, _)| features.has(i));
+        let labelled = present.filter(|(_, image)| image.split == split);
         let (images, positive) = labelled.filter_map(|(i, image)| Some((i, image.labels[column]?))).unzip();
         Self { images, positive }
     }
@@ -103,7 +104,7 @@ struct Training<'a> {
 impl<'a> Training<'a> {
     fn new(task: &'a Classify, dataset: &Dataset, features: Arc<Features>) -> Result<Self> {
         let column = dataset.label(&task.label)?;
-        let samples = |split| Samples::of(dataset, column, split).check(&task.label, split);
+        let samples = |split| Samples::of(dataset, &features, column, split).check(&task.label, split);
         let all = samples(Split::Train)?;
         let chosen = sampling::fraction(&all.positive, task.fraction, task.seed);
         let train = Samples {
@@ -144,12 +145,14 @@ impl<'a> Training<'a> {
         let steps_an_epoch = batches(self.train.images.len());
         let total = steps_an_epoch * u64::from(task.epochs);
         let message = format!(
-            "{} samples to train ({} with `{}`), {} to validate, {} to test; {steps_an_epoch} steps an epoch",
+            "{} samples to train ({} with `{}`), {} to validate, {} to test, {} images left out without an embedding; \
+             {steps_an_epoch} steps an epoch",
             self.train.images.len(),
             self.train.positives(),
             task.label,
             self.valid.images.len(),
-            self.test.images.len()
+            self.test.images.len(),
+            self.features.missing()
         );
         reporter.log(member, &message);
         let schedule = CosineRestarts::new((total as f64 * PERIOD) as u64, ETA_MIN, task.learning_rate);
@@ -277,6 +280,7 @@ impl<'a> Training<'a> {
             ("train_positives".to_owned(), count(self.train.positives())),
             ("test_samples".to_owned(), count(self.test.images.len())),
             ("test_positives".to_owned(), count(self.test.positives())),
+            ("images_missing".to_owned(), count(self.features.missing())),
         ]);
         let artifacts = vec![files::describe(&job.home, &head)?, self.predictions(job, member, &scores, dataset)?];
         Ok(Outcome::Done { summary, artifacts })

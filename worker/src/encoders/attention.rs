@@ -27,12 +27,7 @@ pub(super) struct Padding {
 
 /// Multi-head self-attention before its output projection, of `rows`, [samples * length, 3 * width]: queries, keys and values.
 /// Gives [samples * length, width]; rows of padding have no meaning, but are finite.
-pub(super) fn self_attention(
-    rows: &Tensor,
-    samples: usize,
-    heads: usize,
-    padding: Option<&Padding>,
-) -> Result<Tensor> {
+pub(super) fn self_attention(rows: &Tensor, samples: usize, heads: usize, padding: Option<&Padding>) -> Result<Tensor> {
     if rows.device().is_cpu() {
         let lengths = padding.map(|padding| padding.lengths.as_slice());
         return rows.apply_op1_no_bwd(&Attention { samples, heads, lengths });
@@ -147,13 +142,7 @@ impl<'a> Matrix<'a> {
 }
 
 /// `out = scale * a b` of sizes [m, n, k], none 0, on this thread; `out` has rows `out.1` apart.
-fn product(
-    [m, n, k]: [usize; 3],
-    (out, stride): (&mut [f32], usize),
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    scale: f32,
-) {
+fn product([m, n, k]: [usize; 3], (out, stride): (&mut [f32], usize), a: Matrix<'_>, b: Matrix<'_>, scale: f32) {
     assert!(a.holds(m, k) && b.holds(k, n) && Matrix::rows(out, stride).holds(m, n) && stride >= n);
     // SAFETY: the matrices lie within their slices, as was just seen, and `out`, being borrowed mutably, overlaps neither.
     unsafe {
@@ -272,7 +261,9 @@ mod tests {
 
     #[test]
     fn it_is_candles_for_all_shapes() {
-        for (samples, length, heads, size) in [(1, 1, 1, 1), (2, 5, 3, 4), (1, 257, 2, 8), (3, 33, 2, 16), (1, 700, 1, 2)] {
+        for (samples, length, heads, size) in
+            [(1, 1, 1, 1), (2, 5, 3, 4), (1, 257, 2, 8), (3, 33, 2, 16), (1, 700, 1, 2)]
+        {
             let width = heads * size;
             let rows = Tensor::randn(0.0_f32, 2.0, (samples * length, 3 * width), &Device::Cpu).unwrap();
             let found = self_attention(&rows, samples, heads, None).unwrap();
@@ -308,6 +299,8 @@ mod tests {
         let mut row = vec![0.5_f32; 40];
         row[3] = f32::NAN;
         assert!(exponentials(&mut row).is_nan());
-        assert!(self_attention(&Tensor::zeros((4, 9), candle_core::DType::F32, &Device::Cpu).unwrap(), 3, 1, None).is_err());
+        assert!(
+            self_attention(&Tensor::zeros((4, 9), candle_core::DType::F32, &Device::Cpu).unwrap(), 3, 1, None).is_err()
+        );
     }
 }

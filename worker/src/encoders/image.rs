@@ -96,13 +96,15 @@ fn batched(pass: &Pass<'_>, model: &Model, units: &[Unit<'_>], threads: usize, b
     type Rows = Result<BTreeMap<Output, Row>, String>;
     let (sender, receiver) = mpsc::sync_channel::<(Range<usize>, Vec<Rows>)>(UNWRITTEN);
     let wanted: Vec<bool> = units.chunks(batch).map(|units| units.iter().any(|unit| pass.wants(unit))).collect();
+    let wanted = wanted.as_slice();
     let read = |number: usize| -> Result<Result<Vec<f32>, String>> {
         if !wanted[number / batch] || !pass.goes_on() {
             return Ok(Err(String::new()));
         }
         Ok(pass.read(&units[number])?.map(|levels| model.input(&levels)))
     };
-    let encode = |numbers: Range<usize>, images: Vec<Result<Vec<f32>, String>>| -> Result<bool> {
+    // It takes the sender with it, so that the writer ends when nothing more comes.
+    let encode = move |numbers: Range<usize>, images: Vec<Result<Vec<f32>, String>>| -> Result<bool> {
         if !pass.goes_on() {
             return Ok(false);
         }
@@ -132,8 +134,9 @@ fn batched(pass: &Pass<'_>, model: &Model, units: &[Unit<'_>], threads: usize, b
                 }
             }
         });
-        let result = ahead::run(units.len(), batch, threads, read, encode);
-        drop(sender);
-        result
+        ahead::run(units.len(), batch, threads, read, encode)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ mod family;
 mod image;
 mod lanes;
 mod layers;
+mod norm;
 mod pass;
 pub mod pixels;
 mod pooling;

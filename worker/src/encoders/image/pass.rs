@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::ErrorKind,
     path::Path,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -45,6 +46,19 @@ pub(super) struct Pass<'a> {
     named: Mutex<Vec<String>>,
     encoded: AtomicUsize,
     failed: AtomicBool,
+}
+
+/// Whether what the system says is about one file, and not about its disk or network.
+const fn is_of_one_file(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::NotFound
+            | ErrorKind::PermissionDenied
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::InvalidFilename
+            | ErrorKind::InvalidInput
+    )
 }
 
 /// When it is dropped before all went well, nobody is to wait for what its thread had in hands.
@@ -176,9 +190,11 @@ impl<'a> Pass<'a> {
         let what = match levels {
             Ok(levels) => return Ok(Ok(levels.into_pixels())),
             Err(Error::Image { fault, .. }) => fault.to_string(),
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && self.root.is_dir() => {
-                "the file is missing".to_owned()
-            }
+            Err(Error::Io { source, .. }) if is_of_one_file(source.kind()) && self.root.is_dir() => match source.kind()
+            {
+                ErrorKind::NotFound => "the file is missing".to_owned(),
+                _ => source.to_string(),
+            },
             Err(error) => return Err(error),
         };
         let mut reason = format!("{}: {what}", file.display());

@@ -111,10 +111,8 @@ impl<'a> Sink<'a> {
             let all = self.writer.rows(shard);
             let whole = {
                 let mut state = self.lock();
-                let open = state
-                    .open
-                    .entry(shard)
-                    .or_insert_with(|| Open { rows: vec![None; all.len()], left: all.len() });
+                let open =
+                    state.open.entry(shard).or_insert_with(|| Open { rows: vec![None; all.len()], left: all.len() });
                 let mut count = 0;
                 for at in rows.start.max(all.start)..rows.end.min(all.end) {
                     if open.rows[at - all.start].replace(row.clone()).is_none() {

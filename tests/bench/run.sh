@@ -1,19 +1,24 @@
 #!/usr/bin/env bash
 # Every benchmark of docs/benchmarks.md beside its yardstick, in turn in one run: Optuna for the orchestration, PyTorch for the
-# Adaptor's step. Makes a Python environment for them once. Takes some 20 minutes; nothing else should run meanwhile.
+# Adaptor's step and for the encoders. Makes a Python environment for them once. Takes some 30 minutes; nothing else should run
+# meanwhile.
 #
-#   tests/bench/run.sh [orchestration|adaptor]...      all of it without an argument
-#   BENCH_VENV=DIR    where the Python environment is or is made (default: target/bench-venv)
-#   BENCH_ROUNDS=N    rounds (default 5)
+#   tests/bench/run.sh [orchestration|adaptor|encoders]...      all of it without an argument
+#   BENCH_VENV=DIR       where the Python environment is or is made (default: target/bench-venv)
+#   BENCH_ROUNDS=N       rounds (default 5)
+#   BENCH_WEIGHTS=DIR    real encoders, dinov2-s and minilm-l6 (default: target/bench-weights; without it encoders are skipped)
+#   PERMAFROST_SHARED    its data/covid-cxr has the X-rays and notes (default: ../shared)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 venv=$(realpath -m "${BENCH_VENV:-target/bench-venv}")
 rounds=${BENCH_ROUNDS:-5}
-(($#)) || set -- orchestration adaptor
+weights=$(realpath -m "${BENCH_WEIGHTS:-target/bench-weights}")
+data=$(realpath -m "${PERMAFROST_SHARED:-../shared}/data/covid-cxr")
+(($#)) || set -- orchestration adaptor encoders
 
-need() { # MODULE: installs it where it is missing
+need() { # MODULE [PACKAGE]: installs it where it is missing
   [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-  "$venv/bin/python" -c "import $1" 2>/dev/null || "$venv/bin/pip" install --quiet "$1"
+  "$venv/bin/python" -c "import $1" 2>/dev/null || "$venv/bin/pip" install --quiet "${2:-$1}"
 }
 
 echo "$(date -u +%F), $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg)"
@@ -30,6 +35,19 @@ for what in "$@"; do
       for threads in 1 "$(nproc)"; do
         cargo bench --quiet -p permafrost-worker --bench adaptor_step -- --threads "$threads" --rounds "$rounds" \
           --torch "$venv/bin/python" ../tests/bench/adaptor_step_torch.py
+      done
+      ;;
+    encoders)
+      if [ ! -d "$weights/dinov2-s" ] || [ ! -d "$data" ]; then
+        echo "skipped encoders: needs $weights/dinov2-s and $data" >&2
+        continue
+      fi
+      need torch
+      need transformers
+      need cv2 opencv-python-headless
+      for threads in 1 "$(nproc)"; do
+        cargo bench --quiet -p permafrost-worker --bench encoders -- --threads "$threads" --rounds "$rounds" \
+          --weights "$weights" --data "$data" --torch "$venv/bin/python" ../tests/bench/encoders_torch.py
       done
       ;;
     *)

@@ -8,23 +8,18 @@
 //! machine; a ratio above 1 means that ours is faster. Medians over the rounds, after two rounds that do not count.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
-use std::{
-    error::Error,
-    io::{BufRead, BufReader, Write},
-    path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    time::Instant,
-};
+mod torch;
+
+use std::{path::Path, time::Instant};
 
 use permafrost_worker::{
     model::{AdaptorShape, AdaptorStep, Dropout},
     random::{Key, Purpose},
     train::optimizer::AdamW,
 };
+use torch::{Result, Torch, median};
 
 const SHAPE: AdaptorShape = AdaptorShape { image_width: 768, text_width: 768 };
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 struct Options {
     threads: usize,
@@ -110,63 +105,15 @@ impl Ours {
     }
 }
 
-/// A PyTorch process that makes one step a line.
-struct Torch {
-    name: String,
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Torch {
-    fn start(python: &str, script: &str, kind: &str, batch: usize, threads: usize) -> Result<Self> {
-        let mut child = Command::new(python)
-            .arg(script)
-            .args(["--impl", kind, "--batch", &batch.to_string(), "--threads", &threads.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let input = child.stdin.take().ok_or("no standard input")?;
-        let output = BufReader::new(child.stdout.take().ok_or("no standard output")?);
-        let mut torch = Self { name: String::new(), child, input, output };
-        torch.name = torch.line()?;
-        Ok(torch)
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        if self.output.read_line(&mut line)? == 0 {
-            return Err("the PyTorch script ended early".into());
-        }
-        Ok(line.trim().to_owned())
-    }
-
-    fn seconds(&mut self) -> Result<f64> {
-        writeln!(self.input, "step")?;
-        Ok(self.line()?.parse()?)
-    }
-}
-
-impl Drop for Torch {
-    fn drop(&mut self) {
-        // An error means that it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn median(seconds: &mut [f64]) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
-}
-
 fn measure(options: &Options, batch: usize) -> Result<()> {
     let mut ours = Ours::new(batch, options.threads);
     let mut torches = vec![];
     match &options.torch {
         Some((python, script)) if Path::new(script).exists() => {
             for kind in ["official", "lean"] {
-                torches.push(Torch::start(python, script, kind, batch, options.threads)?);
+                let (batch, threads) = (batch.to_string(), options.threads.to_string());
+                let arguments = ["--impl", kind, "--batch", &batch, "--threads", &threads];
+                torches.push(Torch::start(python, script, arguments)?);
             }
         }
         Some((_, script)) => println!("skipped: PyTorch, because {script} does not exist"),

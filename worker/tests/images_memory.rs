@@ -58,6 +58,14 @@ fn large_jpeg(bytes: &mut [u8], marker: u8, precision: u8, components: u8, [heig
     replace(bytes, &frame, &[0xFF, marker, 0, 8 + 3 * components, precision, high, low, high, low]);
 }
 
+/// A JPEG 2000 that claims `SIDE` x `SIDE` pixels in one tile.
+fn large_jpeg2000(bytes: &mut [u8]) {
+    let size = bytes.windows(4).position(|window| window == [0xFF, 0x4F, 0xFF, 0x51]).unwrap();
+    for at in [8, 12, 24, 28] {
+        bytes[size + at..size + at + 4].copy_from_slice(&u32::from(SIDE).to_be_bytes());
+    }
+}
+
 /// Lengthens the only fragment of a DICOM file by [`PADDING`]; 8 bytes that end the pixel data follow it.
 fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
     let image = bytes.windows(3).position(|window| window == [0xFF, 0xD8, 0xFF]).unwrap();
@@ -84,13 +92,20 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
         files.push((name, bytes));
     }
     let [low, high] = SIDE.to_le_bytes();
-    for name in ["u8.dcm", "rle_i16.dcm", "jpeg_u8.dcm", "lossless_u16_process14.dcm"] {
+    for name in
+        ["u8.dcm", "rle_i16.dcm", "jpeg_u8.dcm", "lossless_u16_process14.dcm", "j2k_u16.dcm", "j2k_lossy_u12.dcm"]
+    {
         let mut bytes = fixture(name);
         replace(&mut bytes, b"\x28\0\x10\0US\x02\0", &[0x28, 0, 0x10, 0, b'U', b'S', 2, 0, low, high]);
         replace(&mut bytes, b"\x28\0\x11\0US\x02\0", &[0x28, 0, 0x11, 0, b'U', b'S', 2, 0, low, high]);
         match name {
             "jpeg_u8.dcm" => large_jpeg(&mut bytes, 0xC0, 8, 1, [29, 37]),
             "lossless_u16_process14.dcm" => large_jpeg(&mut bytes, 0xC3, 16, 1, [29, 37]),
+            _ if name.starts_with("j2k_") => {
+                large_jpeg2000(&mut bytes);
+                files.push((name, bytes));
+                continue;
+            }
             _ => {
                 files.push((name, bytes));
                 continue;

@@ -39,11 +39,12 @@ fn references() -> Vec<u8> {
     std::fs::read(PathBuf::from(FOLDER).join("expected.safetensors")).unwrap()
 }
 
-/// Inverse DCTs differ by a level between decoders, which DICOM's scaling may make two; all else has one right answer.
+/// Inverse DCTs and wavelets in floating point differ by a level between decoders, which DICOM's scaling may make two; all else has
+/// one right answer.
 fn tolerance(name: &str) -> u8 {
     match name {
         _ if name.ends_with(".jpg") => 1,
-        _ if name.starts_with("jpeg_") => 2,
+        _ if name.starts_with("jpeg_") || name.starts_with("j2k_lossy_") => 2,
         _ => 0,
     }
 }
@@ -69,7 +70,7 @@ fn decoded_pixels_are_those_of_opencv_and_pydicom() {
         assert!(mean <= 0.02, "{name}: {mean} levels in the mean");
         checked += 1;
     }
-    assert_eq!(checked, 37);
+    assert_eq!(checked, 42);
 }
 
 #[test]
@@ -114,7 +115,6 @@ fn kinds_that_are_not_read_are_refused_by_name() {
         ("deflated.dcm", "its transfer syntax is deflated: 1.2.840.10008.1.2.1.99"),
         ("frames.dcm", "2 frames; single ones are read"),
         ("jpeg12.dcm", " bits a sample; 8 are read"),
-        ("jpeg2000.dcm", "its transfer syntax is JPEG 2000: 1.2.840.10008.1.2.4.90"),
         ("jpeg_ls.dcm", "its transfer syntax is JPEG-LS: 1.2.840.10008.1.2.4.80"),
         ("rgb.dcm", "`RGB` with 3 samples a pixel; grey is read"),
     ] {

@@ -5,8 +5,9 @@ pub(super) mod weights;
 use candle_core::{Result, Tensor};
 
 use super::{
+    attention::{Padding, self_attention},
     elementwise::{add, add_gelu},
-    layers::{Linear, Norm, self_attention},
+    layers::{Linear, Norm},
 };
 
 /// One layer.
@@ -38,8 +39,8 @@ pub(super) struct Padded {
     length: usize,
     /// [texts * length].
     ids: Tensor,
-    /// What is added to attention scores, [texts, 1, 1, length]: 0, or minus infinity for padding. None without padding.
-    mask: Option<Tensor>,
+    /// None: all are equally long.
+    padding: Option<Padding>,
     /// Weights of the mean over the tokens that are not padding, [texts, 1, length].
     pub(super) mean: Tensor,
 }
@@ -57,13 +58,17 @@ impl Padded {
             mask[row..row + text.len()].fill(0.0);
             mean[row..row + text.len()].fill(1.0 / text.len() as f32);
         }
-        let padding = texts.iter().any(|text| text.len() != length);
-        let mask = if padding { Some(Tensor::from_vec(mask, (count, 1, 1, length), device)?) } else { None };
+        let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
+        let padding = if lengths.iter().any(|own| *own != length) {
+            Some(Padding { mask: Tensor::from_vec(mask, (count, 1, 1, length), device)?, lengths })
+        } else {
+            None
+        };
         Ok(Self {
             texts: count,
             length,
             ids: Tensor::from_vec(ids, count * length, device)?,
-            mask,
+            padding,
             mean: Tensor::from_vec(mean, (count, 1, length), device)?,
         })
     }
@@ -83,7 +88,7 @@ impl Bert {
         let mut x = self.norm.forward(&x)?;
         for layer in &self.layers {
             let projected = layer.query_key_value.forward(&x)?;
-            let attended = self_attention(&projected, texts, self.heads, batch.mask.as_ref())?;
+            let attended = self_attention(&projected, texts, self.heads, batch.padding.as_ref())?;
             let attended = layer.attention.forward(&attended)?;
             x = layer.attention_norm.forward(&add(attended, &x)?)?;
             let fed = layer.down.forward(&add_gelu(layer.up.product(&x)?, &layer.up.bias)?)?;

@@ -13,8 +13,10 @@ use candle_core::{Device, Tensor};
 pub use self::positions::Interpolation;
 use self::{positions::Positions, weights::Config};
 use super::{
+    attention::self_attention,
     elementwise::{add, add_gelu, silu_times},
-    layers::{Linear, Norm, self_attention},
+    layers::{Linear, Norm},
+    source::Source,
     vision,
 };
 use crate::error::Result;
@@ -73,6 +75,14 @@ impl Dinov2 {
         weights::load(folder, interpolation, device)
     }
 
+    /// The same, of an encoder's files wherever they come from.
+    ///
+    /// # Errors
+    /// Those of [`Self::load`].
+    pub(super) fn of_source(source: &mut Source, interpolation: Interpolation, device: &Device) -> Result<Self> {
+        weights::of_source(source, interpolation, device)
+    }
+
     /// Values of a token: 384 (small), 768 (base), 1024 (large), 1536 (giant).
     pub fn width(&self) -> usize {
         self.config.hidden_size
@@ -96,6 +106,17 @@ impl Dinov2 {
         let images = images.to_device(&self.device)?;
         let positions = self.positions((height / self.patch(), width / self.patch()))?;
         let [pooled, tokens] = vision::encode(&images, threads, |images| self.encode(images, &positions))?;
+        Ok(Features { pooled, tokens })
+    }
+
+    /// [`Self::forward`] of images on this model's device, all together, and on the CPU on this thread alone.
+    ///
+    /// # Errors
+    /// Those of [`Self::forward`].
+    pub(super) fn forward_here(&self, images: &Tensor) -> Result<Features> {
+        let (height, width) = vision::size(images, 3, self.patch())?;
+        let positions = self.positions((height / self.patch(), width / self.patch()))?;
+        let [pooled, tokens] = self.encode(images, &positions)?;
         Ok(Features { pooled, tokens })
     }
 

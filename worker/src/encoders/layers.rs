@@ -1,9 +1,8 @@
 //! Layers that all encoders with attention have, in candle, on the CPU or on CUDA.
 
-use candle_core::{D, Result, Tensor};
-use candle_nn::ops::softmax_last_dim;
+use candle_core::{Result, Tensor};
 
-use super::elementwise::add;
+use super::{elementwise::add, norm::layer_norm};
 
 /// `x W^T + b`.
 pub(super) struct Linear {
@@ -41,23 +40,6 @@ pub(super) struct Norm {
 impl Norm {
     /// Layer normalisation over the last dimension.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        debug_assert_eq!(x.dim(D::Minus1)?, self.weight.dim(0)?);
-        candle_nn::ops::layer_norm(x, &self.weight, &self.bias, self.eps)
+        layer_norm(x, &self.weight, &self.bias, self.eps)
     }
-}
-
-/// Multi-head self-attention before its output projection, of `rows`, [samples * length, 3 * width]: queries, keys and values.
-/// `mask` is added to the scores, [samples, heads, length, length], where it has size 1 or theirs. Gives [samples * length, width].
-pub(super) fn self_attention(rows: &Tensor, samples: usize, heads: usize, mask: Option<&Tensor>) -> Result<Tensor> {
-    let (count, all) = rows.dims2()?;
-    let (length, width) = (count / samples, all / 3);
-    let size = width / heads;
-    let all = rows.reshape((samples, length, 3, heads, size))?;
-    let part = |i: usize| all.narrow(2, i, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
-    let (query, key, value) = ((part(0)? * (1.0 / (size as f64).sqrt()))?, part(1)?, part(2)?);
-    let mut scores = query.matmul(&key.transpose(D::Minus2, D::Minus1)?)?;
-    if let Some(mask) = mask {
-        scores = add(scores, mask)?;
-    }
-    softmax_last_dim(&scores)?.matmul(&value)?.transpose(1, 2)?.reshape((count, width))
 }

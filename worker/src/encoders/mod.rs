@@ -1,17 +1,21 @@
 //! Frozen encoders: visual words of images, BERT for texts. They fill the embedding cache.
 
+mod attention;
 mod batches;
 mod bert;
 pub mod dinov2;
 mod elementwise;
 mod family;
+mod image;
 mod imported;
 mod lanes;
 mod layers;
+mod norm;
 mod pass;
 pub mod pixels;
 mod pooling;
 pub mod resnet_ae;
+mod source;
 mod text;
 pub mod tokens;
 mod vision;
@@ -37,10 +41,7 @@ pub fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result<()> {
         Encoder::VisualWords { .. } => visual_words::run(job, reporter),
         Encoder::Bert { .. } => text::run(device, job, reporter),
         Encoder::Imported { .. } => imported::run(job, reporter),
-        Encoder::Dinov2 { .. } | Encoder::ResNetAe { .. } => Err(Error::Resources {
-            what: "this version plans that encoder and cannot run it yet".to_owned(),
-            cure: Some("use `visual-words` for images and a BERT out of a wheel for texts".to_owned()),
-        }),
+        Encoder::Dinov2 { .. } | Encoder::ResNetAe { .. } => image::run(device, job, reporter),
     }
 }
 

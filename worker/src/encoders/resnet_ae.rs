@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 
 use super::{
     elementwise::{add, add_relu},
+    source::Source,
     vision,
 };
 use crate::error::Result;
@@ -148,6 +149,14 @@ impl ResNetAe {
         weights::load(path, config, device)
     }
 
+    /// The published network, of an encoder's files wherever they come from.
+    ///
+    /// # Errors
+    /// Those of [`Self::load`].
+    pub(super) fn of_source(source: &mut Source, device: &Device) -> Result<Self> {
+        weights::of_source(source, &Config::published(), device)
+    }
+
     /// Channels of [`Maps::spatial`] and [`Maps::pooled`].
     pub fn width(&self) -> usize {
         self.config.stages[3].width * EXPANSION
@@ -166,6 +175,30 @@ impl ResNetAe {
         let maps = vision::encode(&images, threads, |images| self.encode(images))?;
         let [stem, layer1, layer2, layer3, spatial, pooled] = maps;
         Ok(Maps { stem, layer1, layer2, layer3, spatial, pooled })
+    }
+
+    /// [`Self::forward`] of images on this model's device, all together, and on the CPU on this thread alone.
+    ///
+    /// # Errors
+    /// Those of [`Self::forward`].
+    pub(super) fn forward_here(&self, images: &Tensor) -> Result<Maps> {
+        vision::size(images, 1, 1)?;
+        let [stem, layer1, layer2, layer3, spatial, pooled] = self.encode(images)?;
+        Ok(Maps { stem, layer1, layer2, layer3, spatial, pooled })
+    }
+
+    /// Channels, height and width of [`Maps::stem`], [`Maps::layer1`] and so on, and of [`Maps::spatial`], of an image of `side` x
+    /// `side` pixels.
+    pub(super) fn shapes(&self, side: usize) -> [[usize; 3]; 5] {
+        // Kernels of 2 p + 1 with p pixels of padding on either side.
+        let stem = side.div_ceil(2);
+        let mut side = stem.div_ceil(2);
+        let stages = self.config.stages.each_ref().map(|stage| {
+            side = side.div_ceil(stage.stride);
+            [stage.width * EXPANSION, side, side]
+        });
+        let [layer1, layer2, layer3, spatial] = stages;
+        [[self.config.stem, stem, stem], layer1, layer2, layer3, spatial]
     }
 
     fn encode(&self, images: &Tensor) -> candle_core::Result<[Tensor; 6]> {

@@ -48,7 +48,7 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Grey> {
 /// over the image, rounded half to even, and MONOCHROME1 is then inverted. Where stored values are negative the scale
 /// starts at the lowest instead of 0. Rescale slope and intercept, windows, lookup tables, overlays and padding values are
 /// ignored. What is read are single frames of 8 or 16 bits a cell, signed or not, uncompressed in little endian, RLE,
-/// JPEG of 8 bits, and lossless JPEG.
+/// JPEG of 8 bits, lossless JPEG, and JPEG 2000.
 ///
 /// # Errors
 /// What is wrong with the image.

@@ -9,6 +9,7 @@ use super::{Dinov2, Interpolation, Layer, Up, positions::Positions};
 use crate::{
     encoders::{
         layers::Linear,
+        source::Source,
         weights::{File, Weights},
     },
     error::{Error, Result},
@@ -118,14 +119,24 @@ pub(super) fn load(folder: &Path, interpolation: Interpolation, device: &Device)
     let path = FILES.map(|name| folder.join(name)).into_iter().find(|path| path.exists());
     let path = path.ok_or_else(|| wrong(folder, format!("neither {}", FILES.join(" nor "))))?;
     let file = File::open(&path)?;
-    let read = || {
-        let mut weights = Weights::new(&file, device)?.with_prefix("dinov2.", "embeddings.");
-        let model = read(&mut weights, &config, interpolation, device);
-        // The mask token is for training, and a classifier for one of its tasks.
-        weights.refuse_others(|name| name == "embeddings.mask_token" || name.starts_with("classifier."));
-        weights.finish(model)
-    };
-    read().map_err(|what| wrong(&path, what))
+    build(&file, &config, interpolation, device).map_err(|what| wrong(&path, what))
+}
+
+/// See [`Dinov2::of_source`].
+pub(super) fn of_source(source: &mut Source, interpolation: Interpolation, device: &Device) -> Result<Dinov2> {
+    let config = Config::parse(&source.read(0)?).map_err(|what| source.wrong(0, &what))?;
+    let file = source.weights(1)?;
+    build(&file, &config, interpolation, device).map_err(|what| source.wrong(1, &what))
+}
+
+/// # Errors
+/// All that is wrong with the file.
+fn build(file: &File, config: &Config, interpolation: Interpolation, device: &Device) -> Result<Dinov2, String> {
+    let mut weights = Weights::new(file, device)?.with_prefix("dinov2.", "embeddings.");
+    let model = read(&mut weights, config, interpolation, device);
+    // The mask token is for training, and a classifier for one of its tasks.
+    weights.refuse_others(|name| name == "embeddings.mask_token" || name.starts_with("classifier."));
+    weights.finish(model)
 }
 
 /// A file is not what it should be.

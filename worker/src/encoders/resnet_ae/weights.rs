@@ -6,7 +6,10 @@ use candle_core::{Device, Tensor};
 
 use super::{Block, Bottleneck, Config, Convolution, ResNetAe};
 use crate::{
-    encoders::weights::{File, Weights},
+    encoders::{
+        source::Source,
+        weights::{File, Weights},
+    },
     error::{Error, Result},
 };
 
@@ -19,16 +22,25 @@ const EXTENSIONS: [&str; 4] = ["pt", "pth", "bin", "safetensors"];
 pub(super) fn load(path: &Path, config: &Config, device: &Device) -> Result<ResNetAe> {
     let path = if path.is_dir() { only_file(path)? } else { path.to_owned() };
     let file = File::open(&path)?;
-    let read = || {
-        let mut weights = Weights::new(&file, device)?;
-        let model = read(&mut weights, config, device);
-        let ignored = ["uplayer", "conv1_1."];
-        weights.refuse_others(|name| {
-            ignored.iter().any(|start| name.starts_with(start)) || name.ends_with(".num_batches_tracked")
-        });
-        weights.finish(model)
-    };
-    read().map_err(|what| wrong(&path, what))
+    build(&file, config, device).map_err(|what| wrong(&path, what))
+}
+
+/// See [`ResNetAe::of_source`].
+pub(super) fn of_source(source: &mut Source, config: &Config, device: &Device) -> Result<ResNetAe> {
+    let file = source.weights(0)?;
+    build(&file, config, device).map_err(|what| source.wrong(0, &what))
+}
+
+/// # Errors
+/// All that is wrong with the file.
+fn build(file: &File, config: &Config, device: &Device) -> Result<ResNetAe, String> {
+    let mut weights = Weights::new(file, device)?;
+    let model = read(&mut weights, config, device);
+    let ignored = ["uplayer", "conv1_1."];
+    weights.refuse_others(|name| {
+        ignored.iter().any(|start| name.starts_with(start)) || name.ends_with(".num_batches_tracked")
+    });
+    weights.finish(model)
 }
 
 /// The only file of weights in `folder`.

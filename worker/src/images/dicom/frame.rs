@@ -6,7 +6,7 @@ use super::{
     elements::Elements,
     fault::{damaged, unsupported},
     header::Layout,
-    rle,
+    jpeg2000, rle,
 };
 use crate::images::{Fault, Limits, jpeg};
 
@@ -23,6 +23,8 @@ pub(super) enum Syntax {
     Jpeg,
     /// Lossless JPEG.
     LosslessJpeg,
+    /// JPEG 2000, lossless or not.
+    Jpeg2000,
 }
 
 impl Syntax {
@@ -34,10 +36,10 @@ impl Syntax {
             "1.2.840.10008.1.2.5" => return Ok(Self::Rle),
             "1.2.840.10008.1.2.4.50" | "1.2.840.10008.1.2.4.51" => return Ok(Self::Jpeg),
             "1.2.840.10008.1.2.4.57" | "1.2.840.10008.1.2.4.70" => return Ok(Self::LosslessJpeg),
+            "1.2.840.10008.1.2.4.90" | "1.2.840.10008.1.2.4.91" => return Ok(Self::Jpeg2000),
             "1.2.840.10008.1.2.2" => "big endian",
             "1.2.840.10008.1.2.1.99" => "deflated",
             "1.2.840.10008.1.2.4.80" | "1.2.840.10008.1.2.4.81" => "JPEG-LS",
-            "1.2.840.10008.1.2.4.90" | "1.2.840.10008.1.2.4.91" => "JPEG 2000",
             _ => "unknown",
         };
         Err(unsupported(format!("its transfer syntax is {other}: {uid}")))
@@ -64,6 +66,7 @@ pub(super) fn cells(
     let data = elements.fragments()?;
     match syntax {
         Syntax::Rle => rle::decode(&data, layout),
+        Syntax::Jpeg2000 => jpeg2000::cells(&data, layout),
         Syntax::LosslessJpeg => lossless(&data, layout, limits),
         _ => lossy(&data, layout, limits),
     }
@@ -86,7 +89,7 @@ fn native(data: &[u8], layout: &Layout) -> Result<Vec<u16>, Fault> {
 /// Samples of a JPEG with 8 bits.
 fn lossy(data: &[u8], layout: &Layout, limits: &Limits) -> Result<Vec<u16>, Fault> {
     let image = jpeg::decode(data, limits)?;
-    check_size(layout, image.width(), image.height())?;
+    check_size("JPEG", layout, image.width(), image.height())?;
     Ok(image.pixels().iter().map(|sample| u16::from(*sample)).collect())
 }
 
@@ -102,7 +105,7 @@ fn lossless(data: &[u8], layout: &Layout, limits: &Limits) -> Result<Vec<u16>, F
     decoder.set_max_decoding_buffer_size(limits.pixels.saturating_mul(2));
     decoder.read_info().map_err(fault)?;
     let info = decoder.info().ok_or_else(|| damaged("its JPEG has no frame"))?;
-    check_size(layout, info.width.into(), info.height.into())?;
+    check_size("JPEG", layout, info.width.into(), info.height.into())?;
     if info.coding_process != CodingProcess::Lossless {
         return Err(damaged("its JPEG is not lossless, as the transfer syntax says"));
     }
@@ -117,10 +120,10 @@ fn lossless(data: &[u8], layout: &Layout, limits: &Limits) -> Result<Vec<u16>, F
 }
 
 /// Compares the size of a JPEG with the one that the file states, which is within the limits.
-fn check_size(layout: &Layout, width: usize, height: usize) -> Result<(), Fault> {
+pub(super) fn check_size(of: &str, layout: &Layout, width: usize, height: usize) -> Result<(), Fault> {
     if (width, height) == (layout.columns, layout.rows) {
         return Ok(());
     }
     let (columns, rows) = (layout.columns, layout.rows);
-    Err(damaged(format!("its JPEG has {width} x {height} pixels, the file states {columns} x {rows}")))
+    Err(damaged(format!("its {of} has {width} x {height} pixels, the file states {columns} x {rows}")))
 }

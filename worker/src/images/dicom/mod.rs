@@ -8,6 +8,7 @@ mod elements;
 mod fault;
 mod frame;
 mod header;
+mod jpeg2000;
 mod levels;
 mod rle;
 

@@ -116,8 +116,14 @@ stages:
     parameters: {{encoder: {{value: tiny-patches}}}}
 "
     )
-    .replace("  text:\n", "    tiny-patches: {model: dinov2, weights: weights/tiny-dino, width: 32, crop: 42}\n  text:\n")
-    .replace("encoder: {value: tiny-patches}", "encoder: {value: tiny-patches}, output: {value: tokens}, dtype: {value: bf16}")
+    .replace(
+        "  text:\n",
+        "    tiny-patches: {model: dinov2, weights: weights/tiny-dino, width: 32, crop: 42}\n  text:\n",
+    )
+    .replace(
+        "encoder: {value: tiny-patches}",
+        "encoder: {value: tiny-patches}, output: {value: tokens}, dtype: {value: bf16}",
+    )
 }
 
 fn launch(more: &[&'static str]) -> Vec<&'static str> {

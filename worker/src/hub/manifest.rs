@@ -49,9 +49,9 @@ impl Manifest {
             cure: Some("`permafrost retry` the fetch trial".to_owned()),
         })?;
         let path = files::verified(home, artifact)?;
-        let again = files::trial_of(&path).map_or_else(
+        let again = files::origin(&path).map_or_else(
             || "`permafrost retry` the fetch trial: it fetches the file again".to_owned(),
-            |trial| format!("`permafrost retry {}` fetches the file again", trial.short()),
+            |origin| format!("`permafrost retry {}` fetches the file again", origin.trial.short()),
         );
         let json = std::fs::read(&path).map_err(Error::io("read", &path))?;
         let manifest: Self = serde_json::from_slice(&json)

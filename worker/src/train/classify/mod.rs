@@ -76,7 +76,7 @@ struct Training<'a> {
 
 impl<'a> Training<'a> {
     fn new(task: &'a Classify, dataset: &Dataset, features: Arc<Features>) -> Result<Self> {
-        let splits = Splits::of(task, dataset, &features)?;
+        let splits = Splits::of(task, dataset, |image| features.has(image))?;
         if task.batch_size < 2 || task.epochs == 0 {
             return Err(Error::input("a head needs a batch of at least 2 and at least 1 epoch"));
         }

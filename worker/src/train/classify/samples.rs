@@ -6,7 +6,7 @@ use crate::{
     datasets::{Dataset, Split, splits},
     error::{Error, Result},
     task::{Classify, Subset, Target},
-    train::{features::Features, sampling},
+    train::sampling,
 };
 
 /// Most classes whose names a message lists.
@@ -67,10 +67,10 @@ impl Splits {
     ///
     /// # Errors
     /// [`Error::Input`] for an unknown label, or when a split lacks what training needs.
-    pub(super) fn of(task: &Classify, dataset: &Dataset, features: &Features) -> Result<Self> {
+    pub(super) fn of(task: &Classify, dataset: &Dataset, has: impl Fn(usize) -> bool) -> Result<Self> {
         let labels = Arc::new(Labels::of(task, dataset)?);
         let listed = |split| Samples::of(dataset, &labels, split);
-        let samples = |split: Split| listed(split).with(features).check(task, &labels, split.name());
+        let samples = |split: Split| listed(split).with(&has).check(task, &labels, split.name());
         let all = match task.subset {
             Subset::Nested => samples(Split::Train)?,
             // Drawn of all that are listed, whatever became of their files.
@@ -88,7 +88,7 @@ impl Splits {
             classes: chosen.iter().map(|&i| all.classes[i]).collect(),
         };
         // A published fraction is drawn without regard to classes.
-        let train = train.with(features).check(task, &labels, "chosen training")?;
+        let train = train.with(&has).check(task, &labels, "chosen training")?;
         Ok(Self { train, valid: samples(Split::Valid)?, test: samples(Split::Test)?, labels })
     }
 }
@@ -101,8 +101,8 @@ impl Samples {
     }
 
     /// Those that have features.
-    fn with(self, features: &Features) -> Self {
-        let pairs = self.images.into_iter().zip(self.classes).filter(|&(image, _)| features.has(image));
+    fn with(self, has: impl Fn(usize) -> bool) -> Self {
+        let pairs = self.images.into_iter().zip(self.classes).filter(|&(image, _)| has(image));
         let (images, classes) = pairs.unzip();
         Self { images, classes }
     }
@@ -211,20 +211,20 @@ mod tests {
         for share in [0.05, 0.1, 1.0] {
             for seed in [0, 7] {
                 let task = Classify { fraction: share, seed, ..task("sick", Target::Binary) };
-                let found = Splits::of(&task, &dataset).unwrap();
+                let found = Splits::of(&task, &dataset, |_| true).unwrap();
                 let found: Vec<&str> = found.train.images.iter().map(|&i| dataset.images[i].id.as_str()).collect();
                 assert_eq!(found, splits::fraction(&ids, share).unwrap());
             }
         }
         // pandas.Series(range(100)).sample(frac=0.05, random_state=42)
         let task = Classify { fraction: 0.05, ..task("sick", Target::Binary) };
-        assert_eq!(Splits::of(&task, &dataset).unwrap().train.images, [83, 53, 70, 45, 44]);
+        assert_eq!(Splits::of(&task, &dataset, |_| true).unwrap().train.images, [83, 53, 70, 45, 44]);
     }
 
     #[test]
     fn one_class_against_the_rest_keeps_what_is_unknown() {
         let dataset = dataset(24);
-        let all = |label: &str, target| Splits::of(&Classify { fraction: 1.0, ..task(label, target) }, &dataset);
+        let all = |label: &str, target| Splits::of(&Classify { fraction: 1.0, ..task(label, target) }, &dataset, |_| true);
         let kinds = all("kind", Target::Classes).unwrap();
         assert_eq!(kinds.labels.classes, ["x", "y=z", "w"]);
         assert_eq!(kinds.train.describe(&kinds.labels), "22 (8 x, 8 y=z, 6 w)");
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn splits_without_what_training_needs_are_refused() {
         let mut dataset = dataset(24);
-        let refused = |dataset: &Dataset, task: &Classify| Splits::of(task, dataset).unwrap_err().to_string();
+        let refused = |dataset: &Dataset, task: &Classify| Splits::of(task, dataset, |_| true).unwrap_err().to_string();
         let task = |label: &str, target, fraction| Classify { fraction, ..task(label, target) };
         let error = refused(&dataset, &task("kind", Target::Classes, 0.05));
         assert_eq!(error, "the 1 chosen training samples are of 1 classes of `kind`, 2 are needed");

@@ -120,8 +120,7 @@ impl Task {
             version: u32,
             task: Value,
         }
-        let mut task = serde_json::to_value(self).map_err(IdError::Json)?;
-        forget_locations(&mut task);
+        let task = without_locations(serde_json::to_value(self).map_err(IdError::Json)?);
         TrialId::of(&Identity { version: self.kind().version(), task })
     }
 
@@ -164,7 +163,12 @@ impl Task {
     }
 }
 
-/// Removes what says where something lies.
+/// What is left of a task, or of a part of one, without what says where something lies.
+pub(crate) fn without_locations(mut value: Value) -> Value {
+    forget_locations(&mut value);
+    value
+}
+
 fn forget_locations(value: &mut Value) {
     match value {
         Value::Object(map) => {

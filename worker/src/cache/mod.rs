@@ -1,36 +1,24 @@
-//! Embeddings of frozen encoders, on disk and memory-mapped, keyed by sample id.
+//! Embeddings of frozen encoders, on disk and memory-mapped, keyed by sample id. For users: `docs/embeddings.md`.
 //!
-//! Two files. `embeddings.safetensors` holds one tensor `embeddings`, f32, `[count, width]`; `manifest.json` holds
-//! `{"format": 1, "width": W, "count": N, "dtype": "f32", "file": "embeddings.safetensors", "ids": [...]}`, where
-//! `ids[i]` names row `i`. In Python: `safetensors.numpy.load_file(path)["embeddings"]`. The files' BLAKE3 stand in the
-//! [`crate::protocol::Artifact`]s of the trial that wrote them.
+//! One folder an attempt of an [`crate::task::Embed`] trial. Shards `embeddings-00000-of-00012.safetensors` hold the rows of
+//! the samples, one tensor an output, in the order of the ids; which samples are in a shard follows from their number and the
+//! size of a row alone. `manifest.json`, written last, says what all this is. The files' BLAKE3 stand in the manifest and in the
+//! [`crate::protocol::Artifact`]s of the trial.
+//!
+//! A shard is the unit of resuming: each is written atomically and made known by a checkpoint at once; see [`Writer`].
 
+mod header;
+mod layout;
+mod manifest;
 mod read;
+mod resume;
+mod shard;
 mod write;
+mod writer;
 
-pub use read::Embeddings;
+pub use layout::{EMBEDDINGS, Layout, TOKENS};
+pub use manifest::MANIFEST;
+pub use read::{Embeddings, Rows};
+pub use shard::Row;
 pub use write::write;
-
-use serde::{Deserialize, Serialize};
-
-/// Name of the artifact that says what the rows are.
-const MANIFEST: &str = "manifest.json";
-/// Name of the artifact that holds the rows.
-const VALUES: &str = "embeddings.safetensors";
-/// Name of the tensor in it.
-const TENSOR: &str = "embeddings";
-/// Version of this layout.
-const FORMAT: u32 = 1;
-/// Type of the values.
-const DTYPE: &str = "f32";
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Manifest {
-    format: u32,
-    width: usize,
-    count: usize,
-    dtype: String,
-    file: String,
-    ids: Vec<String>,
-}
+pub use writer::Writer;

@@ -196,7 +196,7 @@ impl<'a> Pass<'a> {
             let values = |text: usize| &pooled.values[text * self.width..(text + 1) * self.width];
             let rows: Vec<(&str, &[f32])> =
                 reports.iter().zip(text_of).map(|(report, &text)| (report.id.as_str(), values(text))).collect();
-            let artifacts = cache::write(&self.job.home, &self.job.folder(member), self.width, &rows)?;
+            let artifacts = cache::write(self.job, member, self.width, &rows)?;
             self.end(member, Outcome::Done { summary: summary.clone(), artifacts });
         }
         Ok(())

@@ -63,7 +63,7 @@ fn embed(job: &Job, member: usize, task: &Embed, dataset: &Dataset, reporter: &d
     }
     let rows: Vec<(&str, &[f32])> =
         dataset.images.iter().map(|image| image.id.as_str()).zip(values.chunks_exact(*width)).collect();
-    let artifacts = cache::write(&job.home, &job.folder(member), *width, &rows)?;
+    let artifacts = cache::write(job, member, *width, &rows)?;
     reporter.progress(member, total, total);
     let counts = [
         ("samples", rows.len()),

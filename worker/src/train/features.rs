@@ -24,17 +24,33 @@ const BATCH: usize = 256;
 /// Features that are kept for later arrays, in bytes.
 const KEPT_BYTES: usize = 512 << 20;
 
-/// Features of all images of a collection, in its order.
+/// Features of the images of a collection that have an embedding.
 #[derive(Debug)]
 pub(super) struct Features {
     pub(super) width: usize,
-    /// [images, width].
+    /// Of each image of the collection; none: it is known to have no embedding.
+    rows: Vec<Option<usize>>,
+    /// [rows, width].
     values: Vec<f32>,
 }
 
 impl Features {
+    /// Whether an image has features.
+    pub(super) fn has(&self, image: usize) -> bool {
+        self.rows[image].is_some()
+    }
+
+    /// Images without features.
+    pub(super) fn missing(&self) -> usize {
+        self.rows.iter().filter(|row| row.is_none()).count()
+    }
+
+    /// The features of an image; empty where it has none.
     pub(super) fn row(&self, image: usize) -> &[f32] {
-        &self.values[image * self.width..(image + 1) * self.width]
+        match self.rows[image] {
+            Some(row) => &self.values[row * self.width..(row + 1) * self.width],
+            None => &[],
+        }
     }
 }
 
@@ -66,17 +82,24 @@ pub(super) fn of(
     } else {
         // Others wait meanwhile: they most likely want the same.
         let mut values = Vec::with_capacity(dataset.images.len() * embeddings.width());
+        let mut rows = Vec::with_capacity(dataset.images.len());
         for image in &dataset.images {
-            values.extend_from_slice(embeddings.require("image", &image.id)?);
+            if embeddings.missing().contains_key(&image.id) {
+                rows.push(None);
+                continue;
+            }
+            rows.push(Some(values.len() / embeddings.width()));
+            embeddings.append(embeddings.find("image", &image.id)?, &mut values);
         }
         let features = match task.adaptor {
-            None => Features { width: embeddings.width(), values },
+            None => Features { width: embeddings.width(), rows, values },
             Some(adaptor) => {
                 let bytes = inputs::read(job, lease, adaptor, ADAPTOR)?;
-                through(&bytes, task.image_width, &values, threads).map_err(|what| Error::Input {
+                let values = through(&bytes, task.image_width, &values, threads).map_err(|what| Error::Input {
                     what: format!("{ADAPTOR} of trial {adaptor:?}: {what}"),
                     cure: Some("`permafrost retry` that trial: the file is made again".to_owned()),
-                })?
+                })?;
+                Features { width: WIDTH, rows, values }
             }
         };
         kept.push_back((source, Arc::new(features)));
@@ -89,7 +112,7 @@ pub(super) fn of(
 }
 
 /// Sends images of `width` through an Adaptor.
-fn through(adaptor: &[u8], width: usize, images: &[f32], threads: usize) -> Result<Features, String> {
+fn through(adaptor: &[u8], width: usize, images: &[f32], threads: usize) -> Result<Vec<f32>, String> {
     // The text side is not used, but its width is part of the file.
     let tensors = SafeTensors::deserialize(adaptor).map_err(|error| error.to_string())?;
     let text = tensors.tensor("text_projection.weight").map_err(|error| error.to_string())?;
@@ -105,5 +128,5 @@ fn through(adaptor: &[u8], width: usize, images: &[f32], threads: usize) -> Resu
     if values.iter().any(|value| !value.is_finite()) {
         return Err("its features are not finite".to_owned());
     }
-    Ok(Features { width: WIDTH, values })
+    Ok(values)
 }

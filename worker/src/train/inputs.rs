@@ -13,6 +13,7 @@ use crate::{
     files,
     id::TrialId,
     protocol::{Artifact, Lease},
+    task::Output,
 };
 
 /// Collections and embeddings of a job, read when they are first asked for.
@@ -29,6 +30,12 @@ impl Inputs {
 
     pub(super) fn embeddings(&self, job: &Job, lease: &Lease, id: TrialId, width: usize) -> Result<Arc<Embeddings>> {
         let embeddings = once(&self.embeddings, id, || Embeddings::open(&job.home, artifacts(lease, id)?))?;
+        if embeddings.output() != Output::Pooled {
+            return Err(Error::Input {
+                what: format!("trial {id:?} keeps {:?} and no pooled embeddings", embeddings.output()),
+                cure: Some("train on an encoder with `output: pooled`".to_owned()),
+            });
+        }
         if embeddings.width() != width {
             let found = embeddings.width();
             return Err(Error::Input {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     cache::Embeddings,
     checkpoint,
-    datasets::{Dataset, Split},
+    datasets::{Dataset, Image, Split},
     device::Device,
     error::{Error, Result},
     execute::{Job, Reporter},
@@ -57,33 +57,58 @@ struct Pairs {
     texts: Arc<Embeddings>,
 }
 
-/// Embeddings of an image and of its report.
-type Pair<'a> = (&'a [f32], &'a [f32]);
+/// Rows of an image's embedding and of its report's.
+type Pair = (usize, usize);
 
 impl Pairs {
-    /// The pairs of one split, matched by id. Images without a report are in none. Only the test split may have none at all: some
-    /// collections have nothing left to test on.
-    fn of(&self, split: Split) -> Result<Vec<Pair<'_>>> {
-        let images = self.dataset.images.iter().filter(|image| image.split == split);
-        let pair = |(image, report): (&crate::datasets::Image, usize)| {
-            let report = &self.dataset.reports[report].id;
-            Ok((self.images.require("image", &image.id)?, self.texts.require("report", report)?))
+    /// Ids of the images with a report, each with that of its report.
+    fn ids(&self) -> impl Iterator<Item = (&Image, &str)> {
+        let report = |image: &Image| Some(self.dataset.reports[image.report?].id.as_str());
+        self.dataset.images.iter().filter_map(move |image| Some((image, report(image)?)))
+    }
+
+    /// Whether image or report is known to have no embedding.
+    fn is_missing(&self, image: &Image, report: &str) -> bool {
+        self.images.missing().contains_key(&image.id) || self.texts.missing().contains_key(report)
+    }
+
+    /// Pairs that are left out, in all splits.
+    fn missing(&self) -> usize {
+        self.ids().filter(|(image, report)| self.is_missing(image, report)).count()
+    }
+
+    /// The pairs of one split, matched by id. Images without a report are in none, neither is what is known to have no embedding.
+    /// Only the test split may have none at all: some collections have nothing left to test on.
+    fn of(&self, split: Split) -> Result<Vec<Pair>> {
+        let ids = self.ids().filter(|(image, report)| image.split == split && !self.is_missing(image, report));
+        let pair = |(image, report): (&Image, &str)| {
+            Ok((self.images.find("image", &image.id)?, self.texts.find("report", report)?))
         };
-        let pairs: Vec<Pair<'_>> =
-            images.filter_map(|image| Some((image, image.report?))).map(pair).collect::<Result<_>>()?;
+        let pairs: Vec<Pair> = ids.map(pair).collect::<Result<_>>()?;
         if pairs.len() < 2 && !(split == Split::Test && pairs.is_empty()) {
             let (name, found) = (split.name(), pairs.len());
             return Err(Error::input(format!("the {name} split has {found} pairs, at least 2 are needed")));
         }
         Ok(pairs)
     }
+
+    /// Copies the rows of a batch together.
+    fn gather(&self, pairs: impl Iterator<Item = Pair>, images: &mut Vec<f32>, texts: &mut Vec<f32>) {
+        images.clear();
+        texts.clear();
+        for (image, text) in pairs {
+            self.images.append(image, images);
+            self.texts.append(text, texts);
+        }
+    }
 }
 
 struct Training<'a> {
     task: &'a Pretrain,
-    train: Vec<Pair<'a>>,
-    valid: Vec<Pair<'a>>,
-    test: Vec<Pair<'a>>,
+    pairs: &'a Pairs,
+    train: Vec<Pair>,
+    valid: Vec<Pair>,
+    test: Vec<Pair>,
     shape: AdaptorShape,
     batch: usize,
     steps_an_epoch: u64,
@@ -114,6 +139,7 @@ impl<'a> Training<'a> {
             images: Vec::new(),
             texts: Vec::new(),
             task,
+            pairs,
         })
     }
 
@@ -128,7 +154,11 @@ impl<'a> Training<'a> {
         let total = u64::from(task.epochs) * self.steps_an_epoch;
         let (train, valid, test) = (self.train.len(), self.valid.len(), self.test.len());
         let steps = self.steps_an_epoch;
-        let message = format!("{train} pairs to train, {valid} to validate, {test} to test; {steps} steps an epoch");
+        let missing = self.pairs.missing();
+        let message = format!(
+            "{train} pairs to train, {valid} to validate, {test} to test, {missing} left out without an embedding; \
+             {steps} steps an epoch"
+        );
         reporter.log(member, &message);
         let schedule = LinearWarmup::new(total, task.warmup);
         let mut watch = Watch::new(job, member, reporter);
@@ -174,7 +204,7 @@ impl<'a> Training<'a> {
     fn train_step(&mut self, weights: &mut Weights, order: &[u32], at: &Position, learning_rate: f64) -> f32 {
         let start = at.epoch_step as usize * self.batch;
         let rows = order[start..start + self.batch].iter().map(|&row| self.train[row as usize]);
-        gather(rows, &mut self.images, &mut self.texts);
+        self.pairs.gather(rows, &mut self.images, &mut self.texts);
         let dropout = Dropout { p: self.task.dropout, seed: self.task.seed, step: at.step };
         let loss = self.step.forward_backward(
             &weights.p,
@@ -197,7 +227,7 @@ impl<'a> Training<'a> {
         let pairs = if split == Split::Valid { &self.valid } else { &self.test };
         let (mut sum, mut count) = (0.0, 0);
         for batch in pairs.chunks(self.batch).filter(|batch| batch.len() > 1) {
-            gather(batch.iter().copied(), &mut self.images, &mut self.texts);
+            self.pairs.gather(batch.iter().copied(), &mut self.images, &mut self.texts);
             let (weight, threads) = (self.task.i2t_weight, self.threads);
             let loss = self.step.loss(p, &self.images, &self.texts, batch.len(), weight, threads);
             sum += f64::from(loss) * batch.len() as f64;
@@ -219,18 +249,9 @@ impl<'a> Training<'a> {
             ("best_epoch".to_owned(), f64::from(at.stop.best_epoch)),
             ("epochs".to_owned(), f64::from(at.epoch)),
             ("train_pairs".to_owned(), self.train.len() as f64),
+            ("images_missing".to_owned(), self.pairs.missing() as f64),
         ]);
         summary.extend(test_loss.map(|loss| ("test_loss".to_owned(), loss)));
         Ok(Outcome::Done { summary, artifacts: vec![files::describe(&job.home, &path)?] })
-    }
-}
-
-/// Copies the rows of a batch together.
-fn gather<'a>(pairs: impl Iterator<Item = Pair<'a>>, images: &mut Vec<f32>, texts: &mut Vec<f32>) {
-    images.clear();
-    texts.clear();
-    for (image, text) in pairs {
-        images.extend_from_slice(image);
-        texts.extend_from_slice(text);
     }
 }

@@ -7,12 +7,15 @@ use permafrost_worker::{
     error::Error,
     files,
     protocol::{Artifact, FailureClass},
-    task::Task,
+    task::{Dtype, Task},
 };
 
-use crate::support::{Home, IMAGE_WIDTH, TEXT_WIDTH, fresh_id, values};
+use crate::support::{Home, IMAGE_WIDTH, TEXT_WIDTH, embed_job, fresh_id, values};
 
 const WIDTH: usize = 3;
+
+/// The files: of the only shard, and the manifest.
+const NAMES: [&str; 2] = ["embeddings-00000-of-00001.safetensors", "manifest.json"];
 
 struct Fixture {
     folder: tempfile::TempDir,
@@ -24,16 +27,20 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let rows: Vec<_> = ["a", "b", "c", "d"].map(|id| (id, values(id, WIDTH))).into();
         let rows: Vec<(&str, &[f32])> = rows.iter().map(|(id, row)| (*id, row.as_slice())).collect();
-        let artifacts = cache::write(folder.path(), &folder.path().join("artifacts"), WIDTH, &rows).unwrap();
+        let job = embed_job(folder.path(), fresh_id(), Dtype::F32);
+        let artifacts = cache::write(&job, 0, WIDTH, &rows).unwrap();
         Self { folder, artifacts }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join("artifacts").join(name)
+        let artifact = self.artifacts.iter().find(|artifact| artifact.name == name).unwrap();
+        self.folder.path().join(&artifact.path)
     }
 
     /// Changes a file, and records it as if it had always been so.
     fn replace(&mut self, name: &str, bytes: &[u8]) {
+        // A file of its own, as hard links may share the old one.
+        fs::remove_file(self.path(name)).unwrap();
         fs::write(self.path(name), bytes).unwrap();
         let artifact = files::describe(self.folder.path(), &self.path(name)).unwrap();
         *self.artifacts.iter_mut().find(|artifact| artifact.name == name).unwrap() = artifact;
@@ -75,7 +82,7 @@ fn what_is_written_is_read() {
 
 #[test]
 fn truncated_files_are_refused_at_every_length() {
-    for name in ["embeddings.safetensors", "manifest.json"] {
+    for name in NAMES {
         let mut fixture = Fixture::new();
         let whole = fs::read(fixture.path(name)).unwrap();
         for length in 0..whole.len() {
@@ -102,7 +109,7 @@ fn truncated_files_are_refused_at_every_length() {
 #[test]
 fn a_flipped_bit_is_seen() {
     let fixture = Fixture::new();
-    for name in ["embeddings.safetensors", "manifest.json"] {
+    for name in NAMES {
         let whole = fs::read(fixture.path(name)).unwrap();
         for at in 0..whole.len() {
             let mut bad = whole.clone();
@@ -120,10 +127,10 @@ fn what_is_not_finite_is_named_by_its_id() {
     for (row, id) in ["a", "b", "c", "d"].into_iter().enumerate() {
         for (poison, text) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf")] {
             let mut fixture = Fixture::new();
-            let mut bytes = fs::read(fixture.path("embeddings.safetensors")).unwrap();
+            let mut bytes = fs::read(fixture.path(NAMES[0])).unwrap();
             let at = bytes.len() - 4 * (4 - row) * WIDTH + 4;
             bytes[at..at + 4].copy_from_slice(&poison.to_le_bytes());
-            fixture.replace("embeddings.safetensors", &bytes);
+            fixture.replace(NAMES[0], &bytes);
             let what = fixture.refusal();
             assert!(what.ends_with(&format!("the embedding of `{id}` has {text} at 1")), "{what}");
         }
@@ -133,16 +140,24 @@ fn what_is_not_finite_is_named_by_its_id() {
 #[test]
 fn a_manifest_that_does_not_fit_is_refused() {
     let cases = [
-        ("\"format\":1", "\"format\":2", "format 2, this program reads 1"),
-        ("\"format\":1,", "", "missing field `format`"),
-        ("\"width\":3", "\"width\":4", "F32 [4, 3], the manifest says F32 [4, 4]"),
-        ("\"width\":3", "\"width\":0", "width 0"),
+        ("\"format\":2", "\"format\":1", "format 1, this program reads 2"),
+        ("\"format\":2,", "", "missing field `format`"),
+        ("\"shape\":[3]", "\"shape\":[4]", "`embeddings` is F32 [4, 3], not F32 [4, 4]"),
+        ("\"shape\":[3]", "\"shape\":[3,1]", "`embeddings` is F32 [4, 3], not F32 [4, 3, 1]"),
+        ("\"shape\":[3]", "\"shape\":[0]", "a width of at least 1"),
+        ("\"shape\":[3]", "\"shape\":[]", "a width of at least 1"),
+        ("{\"name\":\"embeddings\",\"shape\":[3]}", "", "without a tensor"),
+        ("\"name\":\"embeddings\"", "\"name\":\"tokens\"", "tokens"),
         ("\"count\":4", "\"count\":5", "4 ids for 5 rows"),
         ("[\"a\",", "[", "3 ids for 4 rows"),
-        ("\"f32\"", "\"f16\"", "type `f16`"),
-        ("embeddings.safetensors", "../elsewhere", "../elsewhere"),
-        ("\"b\"", "\"d\"", "sample id `d` is there twice"),
-        ("\"width\"", "\"breadth\"", "breadth"),
+        ("\"rows\":4", "\"rows\":3", "1 shards that do not have its 4 rows"),
+        ("\"f32\"", "\"f16\"", "`embeddings` is F32 [4, 3], not F16 [4, 3]"),
+        ("\"f32\"", "\"f8\"", "unknown variant `f8`"),
+        ("embeddings-00000", "../../elsewhere", "../../elsewhere"),
+        ("\"b\"", "\"d\"", "sample id `d` is empty or there twice"),
+        ("\"b\"", "\"x\"", "its ids are not the 4 that the manifest says"),
+        ("\"missing\":[]", "\"missing\":[{\"id\":\"a\",\"reason\":\"\"}]", "sample id `a` is empty or there twice"),
+        ("\"count\"", "\"number\"", "number"),
     ];
     for (from, to, expected) in cases {
         let mut fixture = Fixture::new();
@@ -157,7 +172,8 @@ fn nothing_wrong_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let good = [0.5; WIDTH];
     let write = |width, rows: &[(&str, &[f32])]| {
-        let error = cache::write(folder.path(), &folder.path().join("artifacts"), width, rows).unwrap_err();
+        let job = embed_job(folder.path(), fresh_id(), Dtype::F32);
+        let error = cache::write(&job, 0, width, rows).unwrap_err();
         assert!(!folder.path().join("artifacts").exists(), "{error}, but something was written");
         said(&error)
     };
@@ -166,7 +182,7 @@ fn nothing_wrong_is_written() {
     assert!(write(WIDTH, &[("a", &good), ("a", &good)]).contains("`a`"));
     assert!(write(WIDTH, &[("", &good)]).contains("empty"));
     assert!(write(WIDTH, &[("a", &good[..2])]).contains("`a` has 2 values, not 3"));
-    assert!(write(0, &[]).contains("width 0"));
+    assert!(write(WIDTH, &[]).contains("no sample"));
 }
 
 /// The same through a training run: it fails for its input, and names what is wrong.

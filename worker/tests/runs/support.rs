@@ -16,7 +16,7 @@ use permafrost_worker::{
     execute::{Job, Reporter, execute},
     id::TrialId,
     protocol::{Artifact, Attempt, Checkpoint, Failure, Lease, Outcome, Stop},
-    task::{Attention, Classify, Pretrain, Subset, Target, Task},
+    task::{Attention, Classify, Dtype, Embed, Encoder, Pretrain, Subset, Target, Task},
 };
 
 pub const IMAGE_WIDTH: usize = 6;
@@ -58,6 +58,14 @@ pub fn values(id: &str, width: usize) -> Vec<f32> {
     (0..width).map(|_| next()).collect()
 }
 
+/// A trial `id` that makes pooled embeddings.
+pub fn embed_job(home: &Path, id: TrialId, dtype: Dtype) -> Job {
+    let encoder = Encoder::VisualWords { descriptors: vec![], width: 1, seed: 0 };
+    let task = Task::Embed(Embed { dtype, ..Embed::pooled(fresh_id(), encoder) });
+    let lease = Lease { trial: id, attempt: 1, task, inputs: BTreeMap::new(), checkpoints: vec![] };
+    Job { leases: vec![lease], home: home.to_owned(), wheel_dir: None, checkpoint_ms: u64::MAX }
+}
+
 impl Home {
     /// A collection with so many pairs in each split; every second one is sick.
     pub fn new(train: usize, valid: usize, test: usize) -> Self {
@@ -96,8 +104,7 @@ impl Home {
     /// Writes embeddings as the files of trial `id`.
     pub fn embed(&mut self, id: TrialId, width: usize, rows: &[(String, Vec<f32>)]) {
         let rows: Vec<(&str, &[f32])> = rows.iter().map(|(id, row)| (id.as_str(), row.as_slice())).collect();
-        let folder = self.path().join("artifacts").join(id.short());
-        let files = cache::write(self.path(), &folder, width, &rows).unwrap();
+        let files = cache::write(&embed_job(self.path(), id, Dtype::F32), 0, width, &rows).unwrap();
         self.inputs.insert(id, files);
     }
 

@@ -76,7 +76,7 @@ struct Training<'a> {
 
 impl<'a> Training<'a> {
     fn new(task: &'a Classify, dataset: &Dataset, features: Arc<Features>) -> Result<Self> {
-        let splits = Splits::of(task, dataset)?;
+        let splits = Splits::of(task, dataset, &|image| features.has(image))?;
         if task.batch_size < 2 || task.epochs == 0 {
             return Err(Error::input("a head needs a batch of at least 2 and at least 1 epoch"));
         }
@@ -205,11 +205,13 @@ impl<'a> Training<'a> {
     fn describe(&self, steps_an_epoch: u64) -> String {
         let Splits { labels, train, valid, test } = &self.splits;
         format!(
-            "`{}`: {} samples to train, {} to validate, {} to test; {steps_an_epoch} steps an epoch",
+            "`{}`: {} samples to train, {} to validate, {} to test, {} images left out without an embedding; {steps_an_epoch} \
+             steps an epoch",
             labels.name,
             train.describe(labels),
             valid.describe(labels),
-            test.describe(labels)
+            test.describe(labels),
+            self.features.missing()
         )
     }
 
@@ -238,6 +240,7 @@ impl<'a> Training<'a> {
             ("epochs".to_owned(), f64::from(at.epoch)),
             ("train_samples".to_owned(), train.images.len() as f64),
             ("test_samples".to_owned(), test.images.len() as f64),
+            ("images_missing".to_owned(), self.features.missing() as f64),
         ]);
         if target == Target::Binary {
             summary.insert("train_positives".to_owned(), train.count(1) as f64);

@@ -82,7 +82,7 @@ fn biases_alone_learn_the_frequencies() {
             let bytes = file(&home, &member, "head.safetensors");
             let (p, _) = shape.from_safetensors(&bytes).unwrap();
             for (class, bias) in bias.iter().enumerate() {
-                assert!((f64::from(p[p.len() - 3 + class]) - bias).abs() < 1e-5, "bias {class}");
+                assert!((f64::from(p[p.len() - 3 + class]) - bias).abs() < 1e-4, "bias {class}");
             }
         }
     }
@@ -111,7 +111,8 @@ fn kinds_that_look_different_are_told_apart() {
         let label = KINDS[kind(i) as usize];
         assert_eq!(cells[..2], [format!("test-{i}").as_str(), label]);
         let scores: Vec<f32> = cells[2..].iter().map(|cell| cell.parse().unwrap()).collect();
-        assert!((scores.iter().sum::<f32>() - 1.0).abs() < 1e-5 && scores[kind(i) as usize] > 0.5, "{line}");
+        let most = scores.iter().copied().fold(0.0, f32::max);
+        assert!((scores.iter().sum::<f32>() - 1.0).abs() < 1e-5 && scores[kind(i) as usize] == most, "{line}");
     }
     assert_eq!(predictions.lines().count(), 13);
 

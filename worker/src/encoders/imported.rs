@@ -6,7 +6,7 @@ mod table;
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use self::table::Table;
@@ -110,7 +110,7 @@ fn rows_by_id(text: &str, rows: usize) -> Result<HashMap<&str, usize>, String> {
 }
 
 /// The samples that the rows are of: the images of the collection, or its reports.
-fn samples<'a>(dataset: &'a Dataset, rows: &HashMap<&str, usize>, list: &PathBuf) -> Result<Vec<&'a str>> {
+fn samples<'a>(dataset: &'a Dataset, rows: &HashMap<&str, usize>, list: &Path) -> Result<Vec<&'a str>> {
     let images: Vec<&str> = dataset.images.iter().map(|image| image.id.as_str()).collect();
     let reports: Vec<&str> = dataset.reports.iter().map(|report| report.id.as_str()).collect();
     let lacking =

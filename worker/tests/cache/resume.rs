@@ -42,7 +42,7 @@ fn attempt(
 
 /// The last two, the newest first, as the database keeps them: by step.
 fn keep(kept: &mut Vec<Checkpoint>, reporter: &Recorder) {
-    kept.extend(reporter.told().checkpoints.drain(..));
+    kept.append(&mut reporter.told().checkpoints);
     kept.sort_by_key(|checkpoint| std::cmp::Reverse(checkpoint.step));
     kept.truncate(2);
 }

@@ -1,7 +1,9 @@
 //! The whole job on the real program, with data made from nothing: and then again, killed over and over. What comes out must
 //! be the same to the last bit.
 
-use std::{collections::BTreeMap, process::Child, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, process::Child, time::Duration};
+
+use permafrost::store::SqlValue;
 
 use crate::support::{self, Chance, World, kill, synthetic, training_sweep, wait};
 
@@ -32,7 +34,7 @@ fn undisturbed() -> BTreeMap<String, Vec<String>> {
     assert!(stdout.contains("synthetic data"), "{stdout}");
     assert_eq!(world.number("SELECT count(*) FROM attempts"), 2 + 1 + 3 + 2 + 16);
     let best = world.ask("SELECT max(value) FROM leaderboard WHERE metric = 'auroc' AND stage = 'classify'").unwrap();
-    assert!(matches!(best.rows[0][0], permafrost::store::SqlValue::Real(value) if value > 0.9), "{best:?}");
+    assert!(matches!(best.rows[0][0], SqlValue::Real(value) if value > 0.9), "{best:?}");
     launched_again_nothing_runs(&world);
     world.outcome()
 }
@@ -91,7 +93,7 @@ fn killed_at_random_moments_the_results_are_the_same_to_the_last_bit() {
     assert_eq!(world.number(twice), 0, "a finished trial ran again");
     assert_eq!(world.number("SELECT count(*) FROM trials WHERE state <> 'done'"), 0);
     let check = world.ask("PRAGMA integrity_check").unwrap();
-    assert_eq!(check.rows[0][0], permafrost::store::SqlValue::Text("ok".to_owned()));
+    assert_eq!(check.rows[0][0], SqlValue::Text("ok".to_owned()));
     assert!(kills >= 5, "only {kills} kills: the run was over too soon");
     eprintln!("{kills} kills, {} attempts lost", world.number("SELECT count(*) FROM attempts WHERE state = 'lost'"));
 }
@@ -121,4 +123,49 @@ fn alone_or_in_an_array_and_interrupted_the_results_are_the_same_to_the_last_bit
         world.number("SELECT max(members) FROM attempts JOIN trials USING (trial) WHERE kind = 'pretrain'")
     };
     assert_eq!((sizes(&alone), sizes(&together)), (1, 2));
+}
+
+/// A path out of the database.
+fn file_of(world: &World, kind: &str, name: &str) -> PathBuf {
+    let sql = format!(
+        "SELECT a.path FROM artifacts a JOIN trials t USING (trial) WHERE t.kind = '{kind}' AND a.name = '{name}' ORDER BY t.trial"
+    );
+    let Some(SqlValue::Text(path)) = world.ask(&sql).unwrap().rows.into_iter().flatten().next() else {
+        panic!("no {kind} trial has left {name}")
+    };
+    world.home().join(path)
+}
+
+#[test]
+fn damaged_files_are_found_and_made_again_while_their_readers_wait() {
+    let world = world();
+    world.expect(0, &arguments("2", &FAST));
+    let before = world.outcome();
+    world.wait_until_quiet();
+    // Of the images of the first encoder: 240, in eight shards.
+    let shard = file_of(&world, "embed", "embeddings-00005-of-00008.safetensors");
+    let adaptor = file_of(&world, "pretrain", "adaptor.safetensors");
+    let mut bytes = std::fs::read(&shard).unwrap();
+    let at = bytes.len() - 9;
+    bytes[at] ^= 4;
+    std::fs::write(&shard, &bytes).unwrap();
+    std::fs::write(&adaptor, &std::fs::read(&adaptor).unwrap()[..1000]).unwrap();
+
+    // New readers of both.
+    let sweep = std::fs::read_to_string(world.folder.path().join("sweep.yaml")).unwrap();
+    world.write("sweep.yaml", &sweep.replace("seed: {values: [0, 1]}", "seed: {values: [0, 1, 2]}"));
+    world.expect(0, &arguments("2", &FAST));
+    let after = world.outcome();
+    assert_eq!(after.len(), before.len() + 8);
+    for (trial, outcome) in before {
+        assert_eq!(after[&trial], outcome, "{trial} is another one now");
+    }
+    let again = "SELECT count(*) FROM events WHERE kind = 'made-again'";
+    assert_eq!(world.number(again), 2);
+    assert_eq!(world.number("SELECT count(*) FROM trials WHERE state <> 'done'"), 0);
+    let named = "SELECT count(*) FROM attempts WHERE class = 'input' AND message LIKE '%embeddings-00005-of-00008.safetensors is damaged%'";
+    assert!(world.number(named) > 0);
+    let (made, kept) =
+        (file_of(&world, "embed", "embeddings-00005-of-00008.safetensors"), std::fs::read(&shard).unwrap());
+    assert_ne!((&made, std::fs::read(&made).unwrap()), (&shard, kept), "it is where it was");
 }

@@ -103,8 +103,11 @@ impl Error {
             }
             Self::Input { cure, .. } | Self::Transient { cure, .. } | Self::Resources { cure, .. } => cure.clone(),
             Self::Image { fault, .. } => fault.cure().map(str::to_owned),
-            Self::Damaged { path, .. } => Some(match files::trial_of(path) {
-                Some(trial) => format!("`permafrost retry {}` makes it again", trial.short()),
+            Self::Damaged { path, .. } => Some(match files::origin(path) {
+                Some(origin) => format!(
+                    "it is made again by itself, twice at most; check the disk, then `permafrost retry {}`",
+                    origin.trial.short()
+                ),
                 None => "`permafrost retry` the trial that wrote it: the file is made again".to_owned(),
             }),
             _ => None,

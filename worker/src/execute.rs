@@ -75,9 +75,10 @@ pub fn execute(device: &Device, job: &Job, reporter: &dyn Reporter) {
             class: FailureClass::Bug,
             message: format!("a {} trial ended without an outcome", kind.name()),
             cure: None,
+            damaged: None,
         },
         Ok(Err(error)) => error.into_failure(),
-        Err(panic) => Failure { class: FailureClass::Bug, message: panic_text(&*panic), cure: None },
+        Err(panic) => Failure { class: FailureClass::Bug, message: panic_text(&*panic), cure: None, damaged: None },
     };
     finished.finish_rest(&failure);
 }
@@ -159,6 +160,10 @@ pub fn stopped(_why: Stop) -> Outcome {
 impl Error {
     /// As the coordinator records it.
     pub fn into_failure(self) -> Failure {
-        Failure { class: self.class(), message: self.to_string(), cure: self.cure() }
+        let damaged = match &self {
+            Self::Damaged { path, .. } => crate::files::origin(path),
+            _ => None,
+        };
+        Failure { class: self.class(), message: self.to_string(), cure: self.cure(), damaged }
     }
 }

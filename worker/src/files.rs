@@ -9,7 +9,7 @@ use std::{
 use crate::{
     error::{Error, Result},
     id::TrialId,
-    protocol::{Artifact, Attempt},
+    protocol::{Artifact, Attempt, Origin},
 };
 
 /// Where attempt `attempt` of `trial` puts its files.
@@ -18,9 +18,12 @@ pub fn attempt_folder(home: &Path, trial: TrialId, attempt: Attempt) -> PathBuf 
     home.join("artifacts").join(&hex[..2]).join(hex).join(format!("attempt-{attempt}"))
 }
 
-/// The trial whose attempt put a file there; see [`attempt_folder`].
-pub fn trial_of(path: &Path) -> Option<TrialId> {
-    path.components().find_map(|part| part.as_os_str().to_str()?.parse().ok())
+/// The attempt that put a file there; see [`attempt_folder`].
+pub fn origin(path: &Path) -> Option<Origin> {
+    let mut parts = path.components().filter_map(|part| part.as_os_str().to_str());
+    let trial = parts.find_map(|part| part.parse().ok())?;
+    let attempt = parts.next()?.strip_prefix("attempt-")?.parse().ok()?;
+    Some(Origin { trial, attempt })
 }
 
 /// Where attempt `attempt` of `trial` logs.
@@ -112,4 +115,19 @@ pub fn bytes_of(values: &[f32]) -> &[u8] {
     const { assert!(cfg!(target_endian = "little"), "files are little endian") };
     // SAFETY: an f32 has no padding, and every byte may be read as u8.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_tells_whose_it_is() {
+        let trial = TrialId::of(&1).unwrap();
+        let folder = attempt_folder(Path::new("/home/me"), trial, 12);
+        assert_eq!(origin(&folder.join("adaptor.safetensors")), Some(Origin { trial, attempt: 12 }));
+        assert_eq!(origin(&folder), Some(Origin { trial, attempt: 12 }));
+        assert_eq!(origin(folder.parent().unwrap()), None);
+        assert_eq!(origin(Path::new("data/attempt-1/x.png")), None);
+    }
 }

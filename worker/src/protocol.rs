@@ -103,7 +103,7 @@ pub struct Lease {
     pub attempt: Attempt,
     /// What to do.
     pub task: Task,
-    /// Files of its input trials.
+    /// Files of its input trials; and, where it has been done before and is made again, those that it left, under its own identity.
     pub inputs: BTreeMap<TrialId, Vec<Artifact>>,
     /// Checkpoints to resume from, newest first; the first that verifies is used.
     pub checkpoints: Vec<Checkpoint>,
@@ -247,6 +247,18 @@ pub struct Failure {
     pub message: String,
     /// What to do about it.
     pub cure: Option<String>,
+    /// Whose file was found damaged, where that is the reason. An input's is made again, and then this trial is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<Origin>,
+}
+
+/// The attempt that left a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The trial.
+    pub trial: TrialId,
+    /// Its attempt.
+    pub attempt: Attempt,
 }
 
 /// Classes of failure.

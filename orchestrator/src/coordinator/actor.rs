@@ -29,7 +29,7 @@ use super::{
     submit,
 };
 use crate::{
-    core::{Core, CoreError, Effect, Event, Limits},
+    core::{Core, CoreError, Effect, Event, Limits, TrialState},
     launcher::Exit,
     store::{Change, Commit, DATABASE, NewWorker, Progress, Reader, Store, StoreError},
 };
@@ -381,6 +381,10 @@ impl Actor {
         all.extend(effects.iter().filter_map(|effect| match effect {
             Effect::Refused { trial, why, .. } => {
                 Some(Change::Event { kind: "finish-refused", trial: Some(*trial), detail: why.text().to_owned() })
+            }
+            Effect::State { trial, from: TrialState::Done, .. } => {
+                let detail = "a file that it left is damaged".to_owned();
+                Some(Change::Event { kind: "made-again", trial: Some(*trial), detail })
             }
             _ => None,
         }));

@@ -18,7 +18,10 @@ pub(super) fn end_of(outcome: &Outcome) -> End {
         Outcome::Done { .. } => End::Done,
         Outcome::Diverged { .. } => End::Diverged,
         Outcome::Preempted { .. } => End::Preempted,
-        Outcome::Failed(failure) => End::Failed(failure.class),
+        Outcome::Failed(failure) => match failure.damaged {
+            Some(origin) => End::Damaged { input: origin.trial, made_by: origin.attempt },
+            None => End::Failed(failure.class),
+        },
     }
 }
 

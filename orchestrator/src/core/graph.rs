@@ -33,6 +33,10 @@ pub(super) struct Trial {
     pub(super) not_before_ms: Option<u64>,
     /// Failures by class since a user last said so.
     pub(super) failures: [u32; 4],
+    /// Attempts that found an input damaged, since a user last said so.
+    pub(super) damaged: u32,
+    /// How often its result was made again because a reader found it damaged, since a user last said so.
+    pub(super) remade: u32,
     /// Attempts lost in a row.
     pub(super) lost: u32,
     /// It failed beside others: it runs alone from now on, so that it cannot do them harm.
@@ -133,6 +137,8 @@ impl Graph {
             open_inputs: 0,
             not_before_ms: None,
             failures: [0; 4],
+            damaged: 0,
+            remade: 0,
             lost: 0,
             alone: false,
             weight: 0,

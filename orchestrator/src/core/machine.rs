@@ -207,6 +207,7 @@ impl Core {
                 self.make_runnable(index, None);
             }
             End::Failed(class) => self.failed(index, class, members),
+            End::Damaged { input, made_by } => self.damaged(index, input, made_by),
         }
     }
 
@@ -225,6 +226,32 @@ impl Core {
             let wait = Limits::back_off_ms(class, failures);
             self.make_runnable(index, (wait > 0).then_some(wait));
         }
+    }
+
+    /// A trial cannot go on, as a file that attempt `made_by` of an input left is damaged: the input is made again, unless that has
+    /// happened since, and the trial then tried again. Bounded for both: a disk that damages everything is not written to for ever.
+    fn damaged(&mut self, index: Index, input: TrialId, made_by: Attempt) {
+        self.end_attempt(index, AttemptState::Failed);
+        let limit = self.limits.damaged_tries;
+        let trial = self.graph.get_mut(index);
+        trial.damaged += 1;
+        let hopeless = trial.damaged >= limit;
+        let input = self.graph.find(input).filter(|input| self.graph.get(index).inputs.contains(input));
+        let Some(input) = input.filter(|_| !hopeless) else {
+            self.set_state(index, TrialState::Failed, None);
+            return;
+        };
+        let source = self.graph.get_mut(input);
+        if source.state == TrialState::Done && source.attempts == made_by {
+            source.remade += 1;
+            if source.remade >= limit {
+                self.set_state(index, TrialState::Failed, None);
+                return;
+            }
+            self.block(input);
+            self.make_runnable(input, None);
+        }
+        self.make_runnable(index, None);
     }
 
     /// Gives up the leases that ran out, and makes ready what has waited long enough.
@@ -300,6 +327,7 @@ impl Core {
             }
             let trial = self.graph.get_mut(index);
             (trial.failures, trial.lost, trial.alone) = ([0; 4], 0, false);
+            (trial.damaged, trial.remade) = (0, 0);
             match trial.state {
                 state if state.ended_without_result() => self.make_runnable(index, None),
                 TrialState::Ready if trial.not_before_ms.is_some() => {
@@ -308,8 +336,12 @@ impl Core {
                 }
                 _ => {}
             }
-            let inputs = &self.graph.get(index).inputs;
-            found.extend(inputs.iter().filter(|&&input| self.graph.get(input).state != TrialState::Done));
+            for input in self.graph.get(index).inputs.clone() {
+                self.graph.get_mut(input).remade = 0;
+                if self.graph.get(input).state != TrialState::Done {
+                    found.push(input);
+                }
+            }
         }
         Ok(())
     }

@@ -117,6 +117,8 @@ pub struct Limits {
     pub resource_tries: u32,
     /// Attempts that may fail by a bug.
     pub bug_tries: u32,
+    /// Attempts that may find an input damaged, and how often a result is made again for that.
+    pub damaged_tries: u32,
     /// Attempts that may be lost in a row: beyond that, the trial itself is suspected of killing its workers.
     pub lost_tries: u32,
 }
@@ -130,6 +132,7 @@ impl Default for Limits {
             transient_tries: 5,
             resource_tries: 3,
             bug_tries: 2,
+            damaged_tries: 3,
             lost_tries: 20,
         }
     }
@@ -194,6 +197,13 @@ pub enum End {
     Preempted,
     /// Without a result.
     Failed(FailureClass),
+    /// Without a result, as a file of an input is damaged.
+    Damaged {
+        /// Whose file.
+        input: TrialId,
+        /// The attempt that left it.
+        made_by: Attempt,
+    },
 }
 
 /// Something happened.

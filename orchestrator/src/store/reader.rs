@@ -33,7 +33,7 @@ pub struct Reader {
 pub struct Payload {
     /// What to do.
     pub task: Task,
-    /// Files of its inputs.
+    /// Files of its inputs, and those that it left itself when it was done before.
     pub inputs: BTreeMap<TrialId, Vec<Artifact>>,
     /// Where it can go on, newest first.
     pub checkpoints: Vec<Checkpoint>,
@@ -121,7 +121,10 @@ impl Reader {
         let inputs: Vec<(String, String, String, String, i64, String)> = sqlx::query_as(
             "SELECT t.id, i.id, a.name, a.path, a.bytes, a.blake3
              FROM trials t JOIN trial_inputs e USING (trial) JOIN trials i ON i.trial = e.input JOIN artifacts a ON a.trial = i.trial
-             WHERE t.id IN (SELECT value FROM json_each(?)) ORDER BY a.name",
+             WHERE t.id IN (SELECT value FROM json_each(?1))
+             UNION ALL
+             SELECT t.id, t.id, a.name, a.path, a.bytes, a.blake3 FROM trials t JOIN artifacts a USING (trial)
+             WHERE t.id IN (SELECT value FROM json_each(?1)) ORDER BY 3",
         )
         .bind(&ids)
         .fetch_all(&self.pool)

@@ -20,5 +20,6 @@ pub use layout::{EMBEDDINGS, Layout, TOKENS};
 pub use manifest::MANIFEST;
 pub use read::{Embeddings, Rows};
 pub use shard::Row;
+pub(crate) use write::only_pooled;
 pub use write::write;
 pub use writer::Writer;

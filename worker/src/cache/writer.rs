@@ -52,7 +52,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// [`Error::Input`] when there are no samples, an id is empty or there twice, or `layout` is not that of the task's output
-    /// and dtype; [`Error::Io`] when the folder cannot be written.
+    /// and dtype.
     pub fn open(
         job: &'a Job,
         member: usize,
@@ -62,7 +62,7 @@ impl<'a> Writer<'a> {
     ) -> Result<Self> {
         let mut writer = Self::new(job, member, layout, ids)?;
         writer.reporter = Some(reporter);
-        writer.take_over(reporter)?;
+        writer.take_over(reporter);
         Ok(writer)
     }
 
@@ -77,7 +77,7 @@ impl<'a> Writer<'a> {
         Ok(Self { job, member, reporter: None, folder: job.folder(member), of, layout, ids, shards, state })
     }
 
-    fn take_over(&self, reporter: &dyn Reporter) -> Result<()> {
+    fn take_over(&self, reporter: &dyn Reporter) {
         let number: HashMap<String, usize> =
             (0..self.shards.count()).map(|shard| (self.shards.file(shard), shard)).collect();
         let mut state = self.lock();
@@ -91,18 +91,17 @@ impl<'a> Writer<'a> {
             let ids = &self.ids[self.shards.samples(shard)];
             match resume::take_over(&self.job.home, &file, &self.folder, &self.layout, ids) {
                 Ok(done) => state.done[shard] = Some(done),
-                Err(error @ Error::Damaged { .. }) => {
-                    reporter.log(self.member, &format!("{error}; shard {shard} is made again"));
-                }
-                Err(error) => return Err(error),
+                // Damaged, or on a part of the disk that cannot be read: either way it is not needed.
+                Err(error) => reporter.log(self.member, &format!("{error}; shard {shard} is made again")),
             }
         }
         let done = state.done.iter().flatten().count();
         if done > 0 {
             reporter.log(self.member, &format!("goes on with {done} of {} shards", self.shards.count()));
-            reporter.resumed(self.member, state.step);
+            if state.step > 0 {
+                reporter.resumed(self.member, state.step);
+            }
         }
-        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

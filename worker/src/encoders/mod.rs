@@ -5,6 +5,7 @@ mod bert;
 pub mod dinov2;
 mod elementwise;
 mod family;
+mod imported;
 mod lanes;
 mod layers;
 mod pass;
@@ -35,7 +36,8 @@ pub fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result<()> {
     match &task(job, 0)?.encoder {
         Encoder::VisualWords { .. } => visual_words::run(job, reporter),
         Encoder::Bert { .. } => text::run(device, job, reporter),
-        Encoder::Dinov2 { .. } | Encoder::ResNetAe { .. } | Encoder::Imported { .. } => Err(Error::Resources {
+        Encoder::Imported { .. } => imported::run(job, reporter),
+        Encoder::Dinov2 { .. } | Encoder::ResNetAe { .. } => Err(Error::Resources {
             what: "this version plans that encoder and cannot run it yet".to_owned(),
             cure: Some("use `visual-words` for images and a BERT out of a wheel for texts".to_owned()),
         }),

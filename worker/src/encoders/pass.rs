@@ -51,7 +51,7 @@ impl Pooled {
 }
 
 impl<'a> Pass<'a> {
-    /// All members but those that want a pooler that `bert` lacks: these have failed.
+    /// All members but those that want a pooler that `bert` lacks, or another output than one vector: these have failed.
     pub(super) fn new(job: &'a Job, reporter: &'a dyn Reporter, bert: &Bert, encoder: &str) -> Self {
         let pooling = |member: usize| match super::task(job, member).map(|task| &task.encoder) {
             Ok(Encoder::Bert { pooling, .. }) => *pooling,
@@ -63,6 +63,10 @@ impl<'a> Pass<'a> {
         let (done, last_saved) = (Mutex::new(0), Mutex::new(Instant::now()));
         let pass = Self { job, reporter, poolings, ended, pooled: Vec::new(), done, count: 0, width: 0, last_saved };
         for member in 0..job.leases.len() {
+            if let Err(error) = super::task(job, member).and_then(|task| cache::only_pooled(task.output)) {
+                pass.end(member, Outcome::Failed(error.into_failure()));
+                continue;
+            }
             if pass.poolings[member] == Pooling::Pooler && bert.pooler.is_none() {
                 let error = Error::Input {
                     what: format!("{encoder}/model.safetensors has no pooler (`pooler.dense.weight`)"),

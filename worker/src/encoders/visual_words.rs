@@ -41,6 +41,7 @@ fn embed(job: &Job, member: usize, task: &Embed, dataset: &Dataset, reporter: &d
     let Encoder::VisualWords { descriptors, width, seed } = &task.encoder else {
         return Err(Error::input("another encoder among visual words"));
     };
+    cache::only_pooled(task.output)?;
     check(descriptors, *width, &dataset.images)?;
     let mut projection = Projection { seed: *seed, width: *width, rows: HashMap::new() };
     let scale = 1.0 / ((descriptors.len() * width) as f32).sqrt();

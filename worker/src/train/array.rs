@@ -50,7 +50,8 @@ pub(super) fn run(
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(error)) => Outcome::Failed(error.into_failure()),
                 Err(panic) => {
-                    Outcome::Failed(Failure { class: FailureClass::Bug, message: panic_text(&*panic), cure: None })
+                    let message = panic_text(&*panic);
+                    Outcome::Failed(Failure { class: FailureClass::Bug, message, cure: None, damaged: None })
                 }
             };
             if let Outcome::Failed(failure) = &outcome {

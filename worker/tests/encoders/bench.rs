@@ -1,6 +1,7 @@
 //! Runs embed trials on collections and wheels made for the test.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fs::File,
     io::Write,
@@ -170,7 +171,7 @@ pub fn bert(folder: &str, pooling: Pooling, max_tokens: usize) -> Encoder {
 }
 
 /// All rows, in the order of the file.
-pub fn rows(embeddings: &Embeddings) -> Vec<(&str, &[f32])> {
+pub fn rows(embeddings: &Embeddings) -> Vec<(&str, Cow<'_, [f32]>)> {
     embeddings.ids().iter().map(|id| (id.as_str(), embeddings.get(id).unwrap())).collect()
 }
 

@@ -6,9 +6,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod rules;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use permafrost::core::{AttemptState, Core, CoreError, Effect, End, Event, Limits, NewTrial, Restored, TrialState};
+use permafrost::core::{AttemptState, Core, Effect, End, Event, Limits, NewTrial, Restored, TrialState};
 use permafrost_worker::{
     id::TrialId,
     protocol::{FailureClass, Stop},
@@ -49,6 +51,9 @@ struct Row {
     lease: Option<(Uuid, u64)>,
     not_before: Option<u64>,
     failures: [u32; 4],
+    /// Attempts that found an input damaged, and how often readers had this one made again.
+    damaged: u32,
+    remade: u32,
     lost: u32,
     accepted_done: u32,
     wanted_again: u32,
@@ -101,12 +106,17 @@ impl Model {
             assert_eq!(self.core.state(*id), Some(row.state), "{id:?}: the effects do not tell the state");
             let overdue = row.lease.is_some_and(|(_, deadline)| deadline <= self.now);
             assert!(!overdue, "{id:?}: its lease ran out and nothing happened");
-            let used_up = |class: &FailureClass| row.failures[*class as usize] >= self.limits.tries(*class);
-            let hopeless = CLASSES.iter().any(used_up) || row.lost >= self.limits.lost_tries;
+            let hopeless = self.is_used_up(row);
             let goes_on = matches!(row.state, TrialState::Waiting | TrialState::Ready | TrialState::Running);
             assert!(!(hopeless && goes_on), "{id:?} is tried once too often");
         }
         self.excused.clear();
+    }
+
+    /// Whether a trial has failed as often as it may.
+    fn is_used_up(&self, row: &Row) -> bool {
+        let used_up = |class: &FailureClass| row.failures[*class as usize] >= self.limits.tries(*class);
+        CLASSES.iter().any(used_up) || row.lost >= self.limits.lost_tries || row.damaged >= self.limits.damaged_tries
     }
 
     /// Notes what the event asks for before the core hears of it.
@@ -128,6 +138,8 @@ impl Model {
                         lease: None,
                         not_before: None,
                         failures: [0; 4],
+                        damaged: 0,
+                        remade: 0,
                         lost: 0,
                         accepted_done: 0,
                         wanted_again: 0,
@@ -159,11 +171,38 @@ impl Model {
         }
         for id in seen {
             let row = self.rows.get_mut(&id).unwrap();
-            (row.failures, row.lost) = ([0; 4], 0);
+            (row.failures, row.lost, row.damaged, row.remade) = ([0; 4], 0, 0, 0);
+            for input in self.rows[&id].trial.inputs.clone() {
+                self.rows.get_mut(&input).unwrap().remade = 0;
+            }
         }
     }
 
+    /// A finish that complains of an input counts: notes what the rules allow, and says whether the input must be made again.
+    fn complain(&mut self, reader: TrialId, input: TrialId, made_by: u32) -> bool {
+        let limit = self.limits.damaged_tries;
+        let row = self.rows.get_mut(&reader).unwrap();
+        row.damaged += 1;
+        let (hopeless, reads) = (row.damaged >= limit, row.trial.inputs.contains(&input));
+        let Some(source) = self.rows.get_mut(&input).filter(|_| reads && !hopeless) else { return false };
+        if source.state != TrialState::Done || source.attempts != made_by {
+            return false;
+        }
+        source.remade += 1;
+        source.wanted_again += u32::from(source.remade < limit);
+        source.remade < limit
+    }
+
+    /// Whether a reader may fail because of what it says of an input.
+    fn may_fail_by(&self, event: &Event, reader: TrialId) -> bool {
+        let Event::Finish { trial, end: End::Damaged { input, .. }, .. } = event else { return false };
+        let reads = self.rows[&reader].trial.inputs.contains(input);
+        *trial == reader && (!reads || self.rows[input].remade >= self.limits.damaged_tries)
+    }
+
     fn judge(&mut self, event: &Event, effects: &[Effect]) {
+        // The input that must be made again.
+        let mut again = None;
         for effect in effects {
             match effect {
                 Effect::Grant { worker, leases } => self.judge_grant(*worker, leases, event),
@@ -175,9 +214,11 @@ impl Model {
                     assert!(row.lease.is_none(), "{trial:?} changes its state under a lease");
                     (row.state, row.not_before) = (*to, not_before_in_ms.map(|wait| now + wait));
                     if *to == TrialState::Failed {
-                        let tries = |class: &FailureClass| row.failures[*class as usize] >= self.limits.tries(*class);
-                        let used_up = CLASSES.iter().any(tries) || row.lost >= self.limits.lost_tries;
-                        assert!(used_up, "{trial:?} failed too early");
+                        let may = self.is_used_up(&self.rows[trial]) || self.may_fail_by(event, *trial);
+                        assert!(may, "{trial:?} failed too early");
+                    }
+                    if *from == TrialState::Done && !matches!(event, Event::Retry(_)) {
+                        assert_eq!(again.take(), Some(*trial), "{trial:?} is made again and nobody asked");
                     }
                 }
                 Effect::Accepted { trial, attempt } => {
@@ -187,8 +228,12 @@ impl Model {
                     row.lost = 0;
                     row.accepted_done += u32::from(*end == End::Done);
                     assert!(row.accepted_done <= 1 + row.wanted_again, "{trial:?} has two results");
-                    if let End::Failed(class) = end {
-                        row.failures[*class as usize] += 1;
+                    match *end {
+                        End::Failed(class) => row.failures[class as usize] += 1,
+                        End::Damaged { input, made_by } => {
+                            again = self.complain(*trial, input, made_by).then_some(input);
+                        }
+                        _ => {}
                     }
                 }
                 Effect::Refused { trial, attempt, .. } => {
@@ -203,6 +248,7 @@ impl Model {
                 Effect::Leave { .. } => assert!(self.draining),
             }
         }
+        assert_eq!(again, None, "a damaged input is not made again");
         self.judge_answer(event, effects);
     }
 
@@ -303,7 +349,7 @@ impl Model {
         self.judge(&Event::Tick, &effects);
         for row in self.rows.values_mut() {
             assert_ne!(row.state, TrialState::Running, "nothing runs when a coordinator starts");
-            (row.failures, row.lost) = ([0; 4], 0);
+            (row.failures, row.lost, row.damaged, row.remade) = ([0; 4], 0, 0, 0);
         }
         self.excused.clear();
         self.core.check_invariants().unwrap();
@@ -373,16 +419,26 @@ impl Model {
         if chance.one_in(8) {
             attempt = attempt.saturating_add_signed(chance.below(3) as i32 - 1);
         }
-        let end = match chance.below(10) {
+        let end = match chance.below(12) {
             0 => End::Diverged,
             1 => End::Preempted,
             2 | 3 => End::Failed(CLASSES[chance.below(4)]),
+            4 | 5 => self.complaint(trial, chance),
             _ => End::Done,
         };
         self.step(Event::Finish { worker, trial, attempt, end });
         if chance.one_in(2) {
             self.step(Event::Finish { worker, trial, attempt, end });
         }
+    }
+
+    /// Somebody says that an input is damaged: as it is, as it was once, or what is no input at all.
+    fn complaint(&self, reader: TrialId, chance: &mut Chance) -> End {
+        let all: Vec<TrialId> = self.rows.keys().copied().collect();
+        let own = self.rows.get(&reader).and_then(|row| chance.pick(&row.trial.inputs));
+        let input = own.filter(|_| !chance.one_in(8)).or_else(|| chance.pick(&all)).unwrap_or(reader);
+        let made_by = self.rows.get(&input).map_or(0, |row| row.attempts).saturating_sub(chance.below(8) as u32 / 7);
+        End::Damaged { input, made_by }
     }
 
     /// From now on everybody is honest and quick: what can be done is done.
@@ -430,90 +486,4 @@ fn random_histories_keep_every_promise() {
         let result = std::panic::catch_unwind(|| history(seed));
         assert!(result.is_ok(), "failed: run again with PERMAFROST_SEED={seed}");
     }
-}
-
-fn noop(n: u64, inputs: &[u64]) -> NewTrial {
-    NewTrial {
-        id: trial_id(n),
-        kind: Kind::Noop,
-        array_key: "noop".to_owned(),
-        inputs: inputs.iter().map(|&n| trial_id(n)).collect(),
-    }
-}
-
-fn ask(core: &mut Core, worker: u128, room: usize) -> Vec<TrialId> {
-    let capacity = BTreeMap::from([(Kind::Noop, room)]);
-    let effects = core.handle(0, Event::Lease { worker: Uuid::from_u128(worker), capacity }).unwrap();
-    let grants = effects.iter().filter_map(|effect| match effect {
-        Effect::Grant { leases, .. } => Some(leases.iter().map(|&(id, _)| id)),
-        _ => None,
-    });
-    grants.flatten().collect()
-}
-
-#[test]
-fn what_unblocks_most_comes_first() {
-    let mut core = Core::new(Limits::default());
-    let chain = vec![noop(0, &[]), noop(1, &[]), noop(2, &[1]), noop(3, &[2]), noop(4, &[]), noop(5, &[4])];
-    core.handle(0, Event::Submit(chain)).unwrap();
-    let order: Vec<_> = (0..3).flat_map(|_| ask(&mut core, 1, 1)).collect();
-    assert_eq!(order, [1, 4, 0].map(trial_id));
-}
-
-#[test]
-fn idle_workers_share_an_array() {
-    let mut core = Core::new(Limits::default());
-    for worker in 0..4 {
-        core.handle(0, Event::Register { worker: Uuid::from_u128(worker) }).unwrap();
-    }
-    core.handle(0, Event::Submit((0..10).map(|n| noop(n, &[])).collect())).unwrap();
-    let sizes: Vec<_> = (0..4).map(|worker| ask(&mut core, worker, 64).len()).collect();
-    assert_eq!(sizes, [3, 3, 2, 2]);
-}
-
-#[test]
-fn what_failed_by_a_bug_beside_others_runs_alone_the_next_time() {
-    let mut core = Core::new(Limits::default());
-    core.handle(0, Event::Submit((0..3).map(|n| noop(n, &[])).collect())).unwrap();
-    assert_eq!(ask(&mut core, 1, 8).len(), 3);
-    for n in 0..3 {
-        let end = End::Failed(FailureClass::Bug);
-        let finish = Event::Finish { worker: Uuid::from_u128(1), trial: trial_id(n), attempt: 1, end };
-        core.handle(0, finish).unwrap();
-    }
-    for _ in 0..3 {
-        assert_eq!(ask(&mut core, 1, 8).len(), 1);
-    }
-}
-
-#[test]
-fn what_cannot_be_changes_nothing() {
-    let mut core = Core::new(Limits::default());
-    core.handle(0, Event::Submit(vec![noop(0, &[])])).unwrap();
-    let refused = |core: &mut Core, trials| core.handle(0, Event::Submit(trials)).unwrap_err();
-    let unknown = refused(&mut core, vec![noop(1, &[0]), noop(2, &[9])]);
-    assert_eq!(unknown, CoreError::UnknownInput { trial: trial_id(2), input: trial_id(9) });
-    assert_eq!(refused(&mut core, vec![noop(1, &[1])]), CoreError::Cycle(trial_id(1)));
-    let cycle = refused(&mut core, vec![noop(1, &[2]), noop(2, &[3]), noop(3, &[1, 0]), noop(4, &[3])]);
-    assert!(matches!(cycle, CoreError::Cycle(id) if id != trial_id(4)), "{cycle}");
-    assert!(matches!(refused(&mut core, vec![noop(1, &[]), noop(1, &[0])]), CoreError::Ambiguous(_)));
-    core.check_invariants().unwrap();
-    assert_eq!(core.state(trial_id(1)), None);
-}
-
-#[test]
-fn a_drain_ends_quiet() {
-    let mut core = Core::new(Limits::default());
-    core.handle(0, Event::Submit(vec![noop(0, &[]), noop(1, &[])])).unwrap();
-    assert_eq!(ask(&mut core, 1, 1).len(), 1);
-    core.handle(0, Event::Drain).unwrap();
-    let worker = Uuid::from_u128(1);
-    let heartbeat = Event::Heartbeat { worker, members: vec![(trial_id(0), 1)] };
-    let effects = core.handle(0, heartbeat).unwrap();
-    assert_eq!(effects, [Effect::Stop { worker, trial: trial_id(0), attempt: 1, why: Stop::Drain }]);
-    let finish = Event::Finish { worker, trial: trial_id(0), attempt: 1, end: End::Preempted };
-    core.handle(0, finish).unwrap();
-    assert_eq!(core.running(), 0);
-    let leave = core.handle(0, Event::Lease { worker, capacity: BTreeMap::from([(Kind::Noop, 1)]) }).unwrap();
-    assert_eq!(leave, [Effect::Leave { worker }]);
 }

@@ -6,7 +6,7 @@ mod table;
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use self::table::Table;

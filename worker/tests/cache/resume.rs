@@ -42,7 +42,7 @@ fn attempt(
 
 /// The last two, the newest first, as the database keeps them: by step.
 fn keep(kept: &mut Vec<Checkpoint>, reporter: &Recorder) {
-    kept.extend(reporter.told().checkpoints.drain(..));
+    kept.append(&mut reporter.told().checkpoints);
     kept.sort_by_key(|checkpoint| std::cmp::Reverse(checkpoint.step));
     kept.truncate(2);
 }
@@ -141,8 +141,9 @@ fn a_damaged_checkpoint_is_passed_over() {
     let (computed, reporter, files) = attempt(&world, 2, &kept, &[], 7);
     // The one before lists three.
     assert_eq!(computed, [3, 4, 5, 6]);
-    assert!(reporter.told().log[0].starts_with("passes over the checkpoint of step 4"));
-    assert_eq!((reporter.told().resumed, reporter.told().checkpoints[0].step), (Some(4), 5));
+    let told = reporter.told();
+    assert!(told.log[0].starts_with("passes over the checkpoint of step 4"));
+    assert_eq!((told.resumed, told.checkpoints[0].step), (Some(4), 5));
     assert!(files.is_some());
     // Of another trial, or of other samples: no use.
     let mut other = world.lease.clone();

@@ -1,16 +1,17 @@
 //! Embeddings that are not what they should be are refused by name, and nothing is trained on them.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use permafrost_worker::{
     cache::{self, Embeddings},
+    datasets::Split,
     error::Error,
     files,
-    protocol::{Artifact, FailureClass},
+    protocol::{Artifact, FailureClass, Outcome},
     task::{Dtype, Task},
 };
 
-use crate::support::{Home, IMAGE_WIDTH, TEXT_WIDTH, embed_job, fresh_id, values};
+use crate::support::{self, Home, IMAGE_WIDTH, TEXT_WIDTH, embed_job, fresh_id, values};
 
 const WIDTH: usize = 3;
 
@@ -216,4 +217,39 @@ fn training_on_them_fails_for_its_input() {
         assert!(failure.message.contains(&expected) && failure.cure.is_some(), "{failure:?}");
         assert_eq!(member.steps, 0);
     }
+}
+
+/// A damaged image is known to have no embedding: it is left out, counted, and nothing else changes.
+#[test]
+fn what_is_known_to_be_missing_is_left_out_and_counted() {
+    let mut home = Home::new(9, 3, 3);
+    let ids: Vec<String> =
+        Split::ALL.into_iter().zip([9, 3, 3]).flat_map(|(split, count)| support::ids(split, count)).collect();
+    let rows = |lost: &str| {
+        let row = |id: &String| (id.clone(), (id != lost).then(|| values(id, IMAGE_WIDTH)));
+        ids.iter().map(row).collect::<Vec<_>>()
+    };
+    let run = |home: &Home| {
+        let members = home.run_tasks(&[Task::Pretrain(home.pretrain())]).into_iter();
+        let members: Vec<_> = members.chain(home.run_tasks(&[Task::Classify(home.classify())])).collect();
+        let summaries = members.iter().map(|member| match &member.outcome {
+            Some(Outcome::Done { summary, .. }) => summary.clone(),
+            other => panic!("not done: {other:?}"),
+        });
+        summaries.collect::<Vec<_>>().try_into().unwrap()
+    };
+    let image = fresh_id();
+    home.embed_some(image, IMAGE_WIDTH, rows("nobody"));
+    home.image = image;
+    let [pretrain, classify]: [BTreeMap<String, f64>; 2] = run(&home);
+    assert_eq!((pretrain["train_pairs"], pretrain["images_missing"]), (9.0, 0.0));
+    assert_eq!((classify["train_samples"], classify["images_missing"]), (9.0, 0.0));
+    let image = fresh_id();
+    home.embed_some(image, IMAGE_WIDTH, rows("train-4"));
+    home.image = image;
+    let [pretrain, classify]: [BTreeMap<String, f64>; 2] = run(&home);
+    assert_eq!((pretrain["train_pairs"], pretrain["images_missing"]), (8.0, 1.0));
+    // Image 4 was one of the five sick ones.
+    assert_eq!((classify["train_samples"], classify["train_positives"]), (8.0, 4.0));
+    assert_eq!(classify["images_missing"], 1.0);
 }

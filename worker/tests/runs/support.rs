@@ -10,7 +10,7 @@ use std::{
 };
 
 use permafrost_worker::{
-    cache,
+    cache::{self, Layout, Row, Writer},
     datasets::{ClassColumn, Dataset, Image, LabelColumns, Report, Split},
     device::Device,
     execute::{Job, Reporter, execute},
@@ -106,6 +106,22 @@ impl Home {
         let rows: Vec<(&str, &[f32])> = rows.iter().map(|(id, row)| (id.as_str(), row.as_slice())).collect();
         let files = cache::write(&embed_job(self.path(), id, Dtype::F32), 0, width, &rows).unwrap();
         self.inputs.insert(id, files);
+    }
+
+    /// Writes embeddings of `rows` as the files of trial `id`; samples without values have no embedding.
+    pub fn embed_some(&mut self, id: TrialId, width: usize, rows: Vec<(String, Option<Vec<f32>>)>) {
+        let job = embed_job(self.path(), id, Dtype::F32);
+        let recorder = Recorder { stop: &|_| None, members: Mutex::new(vec![Member::default()]) };
+        let (ids, rows): (Vec<String>, Vec<Option<Vec<f32>>>) = rows.into_iter().unzip();
+        let writer = Writer::open(&job, 0, &recorder, Layout::pooled(width, Dtype::F32), ids).unwrap();
+        for shard in 0..writer.shards() {
+            let row = |row: &Option<Vec<f32>>| match row {
+                Some(values) => Row::Values(vec![values.clone()]),
+                None => Row::Missing("cut short".to_owned()),
+            };
+            writer.put(shard, rows[writer.rows(shard)].iter().map(row).collect()).unwrap();
+        }
+        self.inputs.insert(id, writer.finish().unwrap().0);
     }
 
     pub fn pretrain(&self) -> Pretrain {

@@ -76,7 +76,7 @@ struct Training<'a> {
 
 impl<'a> Training<'a> {
     fn new(task: &'a Classify, dataset: &Dataset, features: Arc<Features>) -> Result<Self> {
-        let splits = Splits::of(task, dataset, |image| features.has(image))?;
+        let splits = Splits::of(task, dataset, &|image| features.has(image))?;
         if task.batch_size < 2 || task.epochs == 0 {
             return Err(Error::input("a head needs a batch of at least 2 and at least 1 epoch"));
         }
@@ -205,8 +205,8 @@ impl<'a> Training<'a> {
     fn describe(&self, steps_an_epoch: u64) -> String {
         let Splits { labels, train, valid, test } = &self.splits;
         format!(
-            "`{}`: {} samples to train, {} to validate, {} to test, {} images left out without an \
-             embedding; {steps_an_epoch} steps an epoch",
+            "`{}`: {} samples to train, {} to validate, {} to test, {} images left out without an embedding; {steps_an_epoch} \
+             steps an epoch",
             labels.name,
             train.describe(labels),
             valid.describe(labels),

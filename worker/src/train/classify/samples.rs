@@ -63,19 +63,17 @@ pub(super) struct Splits {
 }
 
 impl Splits {
-    /// The samples of `task`; of the training split those that its fraction uses.
+    /// The samples of `task` that have features; of the training split those that its fraction uses. The fraction is drawn before
+    /// images without features are left out, so that it is the same for all encoders, and as published.
     ///
     /// # Errors
     /// [`Error::Input`] for an unknown label, or when a split lacks what training needs.
-    pub(super) fn of(task: &Classify, dataset: &Dataset, has: impl Fn(usize) -> bool) -> Result<Self> {
+    pub(super) fn of(task: &Classify, dataset: &Dataset, has_features: &dyn Fn(usize) -> bool) -> Result<Self> {
         let labels = Arc::new(Labels::of(task, dataset)?);
-        let listed = |split| Samples::of(dataset, &labels, split);
-        let samples = |split: Split| listed(split).with(&has).check(task, &labels, split.name());
-        let all = match task.subset {
-            Subset::Nested => samples(Split::Train)?,
-            // Drawn of all that are listed, whatever became of their files.
-            Subset::Published => listed(Split::Train),
+        let samples = |split: Split| {
+            Samples::of(dataset, &labels, split).retained(has_features).check(task, &labels, split.name())
         };
+        let all = Samples::of(dataset, &labels, Split::Train).check(task, &labels, Split::Train.name())?;
         let chosen = match task.subset {
             Subset::Nested => {
                 let names: Vec<&str> = labels.classes.iter().map(String::as_str).collect();
@@ -87,8 +85,8 @@ impl Splits {
             images: chosen.iter().map(|&i| all.images[i]).collect(),
             classes: chosen.iter().map(|&i| all.classes[i]).collect(),
         };
-        // A published fraction is drawn without regard to classes.
-        let train = train.with(&has).check(task, &labels, "chosen training")?;
+        // A published fraction is drawn without regard to classes, and images without features are in nobody's choice.
+        let train = train.retained(has_features).check(task, &labels, "chosen training")?;
         Ok(Self { train, valid: samples(Split::Valid)?, test: samples(Split::Test)?, labels })
     }
 }
@@ -100,10 +98,10 @@ impl Samples {
         Self { images, classes }
     }
 
-    /// Those that have features.
-    fn with(self, has: impl Fn(usize) -> bool) -> Self {
-        let pairs = self.images.into_iter().zip(self.classes).filter(|&(image, _)| has(image));
-        let (images, classes) = pairs.unzip();
+    /// Those of the images that are to be kept.
+    fn retained(self, keep: &dyn Fn(usize) -> bool) -> Self {
+        let kept = self.images.into_iter().zip(self.classes).filter(|(image, _)| keep(*image));
+        let (images, classes) = kept.unzip();
         Self { images, classes }
     }
 
@@ -211,20 +209,23 @@ mod tests {
         for share in [0.05, 0.1, 1.0] {
             for seed in [0, 7] {
                 let task = Classify { fraction: share, seed, ..task("sick", Target::Binary) };
-                let found = Splits::of(&task, &dataset, |_| true).unwrap();
+                let found = Splits::of(&task, &dataset, &|_| true).unwrap();
                 let found: Vec<&str> = found.train.images.iter().map(|&i| dataset.images[i].id.as_str()).collect();
                 assert_eq!(found, splits::fraction(&ids, share).unwrap());
             }
         }
         // pandas.Series(range(100)).sample(frac=0.05, random_state=42)
         let task = Classify { fraction: 0.05, ..task("sick", Target::Binary) };
-        assert_eq!(Splits::of(&task, &dataset, |_| true).unwrap().train.images, [83, 53, 70, 45, 44]);
+        assert_eq!(Splits::of(&task, &dataset, &|_| true).unwrap().train.images, [83, 53, 70, 45, 44]);
+        // An image without features is left out of it; nobody takes its place.
+        assert_eq!(Splits::of(&task, &dataset, &|image| image != 70).unwrap().train.images, [83, 53, 45, 44]);
     }
 
     #[test]
     fn one_class_against_the_rest_keeps_what_is_unknown() {
         let dataset = dataset(24);
-        let all = |label: &str, target| Splits::of(&Classify { fraction: 1.0, ..task(label, target) }, &dataset, |_| true);
+        let all =
+            |label: &str, target| Splits::of(&Classify { fraction: 1.0, ..task(label, target) }, &dataset, &|_| true);
         let kinds = all("kind", Target::Classes).unwrap();
         assert_eq!(kinds.labels.classes, ["x", "y=z", "w"]);
         assert_eq!(kinds.train.describe(&kinds.labels), "22 (8 x, 8 y=z, 6 w)");
@@ -245,7 +246,8 @@ mod tests {
     #[test]
     fn splits_without_what_training_needs_are_refused() {
         let mut dataset = dataset(24);
-        let refused = |dataset: &Dataset, task: &Classify| Splits::of(task, dataset, |_| true).unwrap_err().to_string();
+        let refused =
+            |dataset: &Dataset, task: &Classify| Splits::of(task, dataset, &|_| true).unwrap_err().to_string();
         let task = |label: &str, target, fraction| Classify { fraction, ..task(label, target) };
         let error = refused(&dataset, &task("kind", Target::Classes, 0.05));
         assert_eq!(error, "the 1 chosen training samples are of 1 classes of `kind`, 2 are needed");

@@ -68,7 +68,7 @@ fn files_that_are_missing_are_named() {
 fn damaged_weights_are_named() {
     let cut = |files: &mut Files| files.get_mut(WEIGHTS).unwrap().truncate(20_000);
     refused(cut, &[WEIGHTS, "not whole as safetensors"]);
-    refused(|files| files.get_mut(WEIGHTS).unwrap().clear(), &[WEIGHTS, "not whole as safetensors"]);
+    refused(|files| files.get_mut(WEIGHTS).unwrap().clear(), &[WEIGHTS, "neither safetensors nor of"]);
     let poison = |files: &mut Files| {
         change_weights(files, |mut tensors| {
             tensors.get_mut(QUERY).unwrap().1[4..8].copy_from_slice(&f32::NAN.to_le_bytes());

@@ -12,6 +12,7 @@ pub mod error;
 pub mod execute;
 pub mod files;
 pub mod gpu;
+pub mod hub;
 pub mod id;
 pub mod images;
 pub mod metrics;

@@ -17,6 +17,15 @@ pub enum Family {
 }
 
 impl Family {
+    /// The name in messages, with its article.
+    pub const fn article(self) -> &'static str {
+        match self {
+            Self::Bert => "a BERT",
+            Self::Dinov2 => "a DINOv2",
+            Self::ResNetAe => "a ResNet-AE",
+        }
+    }
+
     /// Names of the files. Of each entry the first that is there is read; one that ends with an empty name may be missing.
     pub const fn files(self) -> &'static [&'static [&'static str]] {
         match self {

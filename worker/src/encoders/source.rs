@@ -149,13 +149,8 @@ impl Source {
     /// # Errors
     /// When it cannot be read or is of no known format.
     pub(super) fn weights(&mut self, number: usize) -> Result<weights::File> {
-        match self.files[number].as_ref().map(|file| &file.at) {
-            Some(At::Path(path)) => weights::File::open(path),
-            _ => {
-                let bytes = self.read(number)?;
-                Ok(weights::File::SafeTensors(bytes))
-            }
-        }
+        let bytes = self.read(number)?;
+        weights::File::of_bytes(bytes, &self.display(number))
     }
 
     /// How messages name the place.

@@ -161,3 +161,6 @@ impl<'a> Texts<'a> {
         counts.into_iter().map(|(name, count)| (name.to_owned(), count as f64)).collect()
     }
 }
+
+#[cfg(test)]
+mod parity;

@@ -1,15 +1,14 @@
-//! Reading a model's weights: safetensors, or a state dict in PyTorch's zip format. All that is wrong with a file is found in
-//! one go.
+//! Reading a model's weights: safetensors, or a state dict of PyTorch. All that is wrong with a file is found in one go.
 
-use std::{
-    collections::HashSet,
-    io::{BufReader, Read as _},
-    path::Path,
-};
+mod pickle;
+mod state_dict;
 
-use candle_core::{DType, Device, Tensor, pickle::PthTensors};
+use std::{collections::HashSet, path::Path};
+
+use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors};
 
+use self::state_dict::{NO_STATE_DICT, StateDict};
 use super::layers::{Linear, Norm};
 use crate::error::{Error, Result};
 
@@ -23,63 +22,39 @@ const AGAIN: &str = "get the file again, whole";
 pub(super) enum File {
     /// Its bytes.
     SafeTensors(Vec<u8>),
-    /// What PyTorch's `torch.save` has written since version 1.6.
-    PyTorch(PthTensors),
+    /// What `torch.save` wrote, of any version.
+    PyTorch(StateDict),
 }
 
 impl File {
     /// Opens `path`; its first bytes say what it is.
     ///
     /// # Errors
-    /// [`Error::Io`], and [`Error::Input`] for a file of another format, a damaged one, and one of `torch.save` before 1.6,
-    /// with a way to convert it.
+    /// [`Error::Io`], and [`Error::Input`] for a file of another format or a damaged one.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let mut start = Vec::new();
-        let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
-        file.take(9).read_to_end(&mut start).map_err(Error::io("read", path))?;
-        let wrong =
-            |what: &str, cure: String| Error::Input { what: format!("{}: {what}", path.display()), cure: Some(cure) };
-        // The header of safetensors follows its length of eight bytes. It is asked for first, as a length may look like anything.
-        if start.get(8) == Some(&b'{') {
-            return std::fs::read(path).map(Self::SafeTensors).map_err(Error::io("read", path));
-        }
-        if start.starts_with(b"PK\x03\x04") {
-            check_zip(path).map_err(|error| wrong(&format!("not whole as a zip: {error}"), AGAIN.to_owned()))?;
-            let tensors = PthTensors::new(path, None)
-                .map_err(|error| wrong(&format!("not of `torch.save`: {error}"), AGAIN.to_owned()))?;
-            if tensors.tensor_infos().is_empty() {
-                let cure = "save `model.state_dict()` alone with `torch.save`".to_owned();
-                return Err(wrong("no tensors by name, so no plain state dict", cure));
-            }
-            return Ok(Self::PyTorch(tensors));
-        }
-        if start.first() == Some(&0x80) {
-            return Err(wrong("a pickle of PyTorch before 1.6, which this program does not read", conversion(path)));
-        }
-        let cure = "name a file of safetensors, or of `torch.save`, whole".to_owned();
-        Err(wrong("neither safetensors nor PyTorch's zip format", cure))
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        Self::of_bytes(bytes, &path.display().to_string())
     }
-}
 
-/// Reads all of a zip, so that its checksums are compared: candle reads values without.
-fn check_zip(path: &Path) -> Result<(), String> {
-    let check = || -> zip::result::ZipResult<()> {
-        let mut archive = zip::ZipArchive::new(BufReader::new(std::fs::File::open(path)?))?;
-        for index in 0..archive.len() {
-            std::io::copy(&mut archive.by_index(index)?, &mut std::io::sink())?;
-        }
-        Ok(())
-    };
-    check().map_err(|error| error.to_string())
-}
-
-/// How to save a legacy pickle in the zip format.
-fn conversion(path: &Path) -> String {
-    format!(
-        "convert it with Python:\nimport torch\nweights = torch.load({path:?}, map_location=\"cpu\", weights_only=True)\n\
-         torch.save(weights, {:?})",
-        path.with_extension("zip.pt")
-    )
+    /// Of the content of a file that messages call `display`; see [`Self::open`].
+    pub(super) fn of_bytes(bytes: Vec<u8>, display: &str) -> Result<Self> {
+        // The header of safetensors follows its length of eight bytes. It is asked for first, as a length may look like anything.
+        let state = if bytes.get(8) == Some(&b'{') {
+            return Ok(Self::SafeTensors(bytes));
+        } else if bytes.starts_with(b"PK\x03\x04") {
+            StateDict::of_zip(bytes)
+        } else if bytes.first() == Some(&0x80) {
+            StateDict::of_pickles(bytes)
+        } else {
+            let cure = "name a file of safetensors, or of `torch.save`, whole".to_owned();
+            let what = format!("{display}: neither safetensors nor of `torch.save`");
+            return Err(Error::Input { what, cure: Some(cure) });
+        };
+        state.map(Self::PyTorch).map_err(|what| {
+            let cure = if what == NO_STATE_DICT { "save `model.state_dict()` alone with `torch.save`" } else { AGAIN };
+            Error::Input { what: format!("{display}: {what}"), cure: Some(cure.to_owned()) }
+        })
+    }
 }
 
 /// Tensors by name, and what was found wrong with them.
@@ -93,7 +68,7 @@ pub(super) struct Weights<'a> {
 
 enum Source<'a> {
     SafeTensors(SafeTensors<'a>),
-    PyTorch(&'a PthTensors),
+    PyTorch(&'a StateDict),
 }
 
 impl<'a> Weights<'a> {
@@ -103,15 +78,13 @@ impl<'a> Weights<'a> {
     /// What is wrong with the file as a whole.
     pub(super) fn new(file: &'a File, device: &'a Device) -> Result<Self, String> {
         match file {
-            File::SafeTensors(bytes) => Self::of_safetensors(bytes, device),
+            File::SafeTensors(bytes) => {
+                let tensors = SafeTensors::deserialize(bytes);
+                let tensors = tensors.map_err(|error| format!("not whole as safetensors: {error}"))?;
+                Ok(Self::of(Source::SafeTensors(tensors), device))
+            }
             File::PyTorch(tensors) => Ok(Self::of(Source::PyTorch(tensors), device)),
         }
-    }
-
-    /// Of the bytes of a file of safetensors; see [`Self::new`].
-    pub(super) fn of_safetensors(bytes: &'a [u8], device: &'a Device) -> Result<Self, String> {
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| format!("not whole as safetensors: {error}"))?;
-        Ok(Self::of(Source::SafeTensors(tensors), device))
     }
 
     fn of(source: Source<'a>, device: &'a Device) -> Self {
@@ -131,7 +104,7 @@ impl<'a> Weights<'a> {
     fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = match &self.source {
             Source::SafeTensors(tensors) => tensors.names(),
-            Source::PyTorch(tensors) => tensors.tensor_infos().keys().map(String::as_str).collect(),
+            Source::PyTorch(tensors) => tensors.names().collect(),
         };
         names.sort_unstable();
         names
@@ -233,8 +206,7 @@ impl<'a> Weights<'a> {
             return Ok(Err(format!("`{name}` is {found:?}, not {shape:?}")));
         }
         let dtype = match dtype {
-            Ok(dtype) if dtype.is_float() => dtype,
-            Ok(other) => return Ok(Err(format!("`{name}` is of type {other:?}"))),
+            Ok(dtype) => dtype,
             Err(other) => return Ok(Err(format!("`{name}` is of type {other:?}"))),
         };
         let tensor = match self.values(&name, dtype, shape) {
@@ -250,23 +222,24 @@ impl<'a> Weights<'a> {
 
     /// Shape and type of the tensor of this full name, if there is one; the type as candle's, where that has it.
     fn shape_and_type(&self, name: &str) -> Option<(Vec<usize>, Result<DType, Dtype>)> {
-        match &self.source {
+        let (shape, dtype) = match &self.source {
             Source::SafeTensors(tensors) => {
                 let view = tensors.tensor(name).ok()?;
-                let dtype = match view.dtype() {
-                    Dtype::F32 => Ok(DType::F32),
-                    Dtype::F16 => Ok(DType::F16),
-                    Dtype::BF16 => Ok(DType::BF16),
-                    Dtype::F64 => Ok(DType::F64),
-                    other => Err(other),
-                };
-                Some((view.shape().to_vec(), dtype))
+                (view.shape().to_vec(), view.dtype())
             }
             Source::PyTorch(tensors) => {
-                let info = tensors.tensor_infos().get(name)?;
-                Some((info.layout.dims().to_vec(), Ok(info.dtype)))
+                let tensor = tensors.get(name)?;
+                (tensor.shape.clone(), tensor.dtype)
             }
-        }
+        };
+        let dtype = match dtype {
+            Dtype::F32 => Ok(DType::F32),
+            Dtype::F16 => Ok(DType::F16),
+            Dtype::BF16 => Ok(DType::BF16),
+            Dtype::F64 => Ok(DType::F64),
+            other => Err(other),
+        };
+        Some((shape, dtype))
     }
 
     fn values(&self, name: &str, dtype: DType, shape: &[usize]) -> candle_core::Result<Tensor> {
@@ -275,8 +248,8 @@ impl<'a> Weights<'a> {
                 let view = tensors.tensor(name).map_err(candle_core::Error::wrap)?;
                 Tensor::from_raw_buffer(view.data(), dtype, shape, &Device::Cpu)
             }
-            Source::PyTorch(tensors) => match tensors.get(name)? {
-                Some(tensor) => tensor.contiguous(),
+            Source::PyTorch(tensors) => match tensors.get(name) {
+                Some(tensor) => Tensor::from_raw_buffer(&tensors.values(tensor), dtype, shape, &Device::Cpu),
                 None => candle_core::bail!("it is gone"),
             },
         }

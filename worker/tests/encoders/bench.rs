@@ -75,13 +75,13 @@ impl Reporter for Recorder {
 /// A home folder with a collection and a wheel.
 pub struct Bench {
     pub home: tempfile::TempDir,
-    inputs: BTreeMap<TrialId, Vec<Artifact>>,
+    pub inputs: BTreeMap<TrialId, Vec<Artifact>>,
     /// What later runs go on from.
     pub checkpoints: BTreeMap<TrialId, Vec<Checkpoint>>,
     attempt: u32,
 }
 
-fn id(name: &str) -> TrialId {
+pub fn id(name: &str) -> TrialId {
     TrialId::of(&name).unwrap()
 }
 

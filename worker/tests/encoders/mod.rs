@@ -3,3 +3,4 @@
 pub mod bench;
 mod bits;
 mod inputs;
+mod sources;

@@ -2,7 +2,7 @@
 //!
 //! A row becomes an [`super::Image`]. [`Dataset`] was made for images that all have a report and binary labels; for this reader it
 //! also holds images without a report, files, masks and groups, and labels that are classes or numbers. Pre-training leaves images
-//! without a report out; classification reads binary labels only, so far.
+//! without a report out; classification reads binary and class columns.
 
 mod row;
 mod samples;

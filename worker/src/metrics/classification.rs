@@ -72,6 +72,43 @@ pub fn accuracy<T: PartialEq>(predicted: &[T], truth: &[T]) -> Result<f64, Metri
     Ok(right as f64 / truth.len() as f64)
 }
 
+/// Of each of `classes` the share of its samples that is predicted right, as `sklearn.metrics.recall_score(average=None)`; none
+/// where there is no sample of it.
+///
+/// # Panics
+/// When the slices differ in length.
+pub fn recalls(predicted: &[u32], truth: &[u32], classes: usize) -> Vec<Option<f64>> {
+    assert_eq!(predicted.len(), truth.len(), "as many predictions as labels");
+    let recall = |class: u32| {
+        let of_class: Vec<bool> = predicted
+            .iter()
+            .zip(truth)
+            .filter(|(_, truth)| **truth == class)
+            .map(|(found, _)| *found == class)
+            .collect();
+        let right = of_class.iter().filter(|&&right| right).count();
+        (!of_class.is_empty()).then(|| right as f64 / of_class.len() as f64)
+    };
+    (0..classes as u32).map(recall).collect()
+}
+
+/// The position of the largest of `scores`, the first of equal ones; 0 when there is none.
+pub fn argmax(scores: &[f32]) -> u32 {
+    let best = (0..).zip(scores).reduce(|best, next| if next.1 > best.1 { next } else { best });
+    best.map_or(0, |(at, _)| at)
+}
+
+/// Turns logits into probabilities, in single precision, the same on every platform.
+pub fn softmax(logits: &mut [f32]) {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for value in &mut *logits {
+        *value = libm::expf(*value - max);
+        sum += *value;
+    }
+    logits.iter_mut().for_each(|value| *value /= sum);
+}
+
 /// The logistic function in single precision, the same on every platform.
 pub fn sigmoid(logit: f32) -> f32 {
     1.0 / (1.0 + libm::expf(-logit))
@@ -95,6 +132,23 @@ mod tests {
     fn ties_and_signed_zeros_count_half() {
         assert_eq!(auroc(&[0.0, -0.0, 1.0, 0.0], &[true, false, true, false]), Ok(0.75));
         assert_eq!(auroc(&[f32::INFINITY, f32::NEG_INFINITY], &[false, true]), Ok(0.0));
+    }
+
+    #[test]
+    fn several_classes_by_hand() {
+        let mut logits = [0.0, 3.0_f32.ln(), 0.0];
+        softmax(&mut logits);
+        for (found, expected) in logits.iter().zip([0.2, 0.6, 0.2]) {
+            assert!((found - expected).abs() < 1e-6, "{logits:?}");
+        }
+        let mut large = [1e30, 0.0, f32::NEG_INFINITY];
+        softmax(&mut large);
+        assert_eq!(large, [1.0, 0.0, 0.0]);
+        let mut bad = [1.0, f32::NAN];
+        softmax(&mut bad);
+        assert!(bad.iter().all(|value| value.is_nan()));
+        assert_eq!([argmax(&[1.0, 2.0, 2.0]), argmax(&[0.5]), argmax(&[])], [1, 0, 0]);
+        assert_eq!(recalls(&[0, 1, 1, 0], &[0, 0, 1, 3], 4), [Some(0.5), Some(1.0), None, Some(0.0)]);
     }
 
     proptest! {

@@ -2,4 +2,4 @@
 
 mod classification;
 
-pub use classification::{MetricError, accuracy, auroc, sigmoid};
+pub use classification::{MetricError, accuracy, argmax, auroc, recalls, sigmoid, softmax};

@@ -72,6 +72,11 @@ impl HeadStep {
         }
     }
 
+    /// Sizes of the head.
+    pub const fn shape(&self) -> HeadShape {
+        self.shape
+    }
+
     /// One training step without the update: the mean loss over the batch, its gradient in `g` (overwritten), and the
     /// running statistics moved by 0.1 towards the batch's. `x` is [batch, width].
     ///

@@ -61,7 +61,8 @@ struct Pairs {
 type Pair<'a> = (&'a [f32], &'a [f32]);
 
 impl Pairs {
-    /// The pairs of one split, matched by id. Images without a report are in none.
+    /// The pairs of one split, matched by id. Images without a report are in none. Only the test split may have none at all: some
+    /// collections have nothing left to test on.
     fn of(&self, split: Split) -> Result<Vec<Pair<'_>>> {
         let images = self.dataset.images.iter().filter(|image| image.split == split);
         let pair = |(image, report): (&crate::datasets::Image, usize)| {
@@ -70,7 +71,7 @@ impl Pairs {
         };
         let pairs: Vec<Pair<'_>> =
             images.filter_map(|image| Some((image, image.report?))).map(pair).collect::<Result<_>>()?;
-        if pairs.len() < 2 {
+        if pairs.len() < 2 && !(split == Split::Test && pairs.is_empty()) {
             let (name, found) = (split.name(), pairs.len());
             return Err(Error::input(format!("the {name} split has {found} pairs, at least 2 are needed")));
         }
@@ -206,20 +207,20 @@ impl<'a> Training<'a> {
     }
 
     fn finish(mut self, job: &Job, member: usize, weights: &Weights, at: &Position) -> Result<Outcome> {
-        let test_loss = self.loss(&weights.best, Split::Test);
-        if !test_loss.is_finite() {
+        let test_loss = (!self.test.is_empty()).then(|| self.loss(&weights.best, Split::Test));
+        if test_loss.is_some_and(|loss| !loss.is_finite()) {
             return Ok(Outcome::Diverged { step: at.step, what: "test_loss".to_owned() });
         }
         let path = job.folder(member).join(ADAPTOR);
         let bytes = self.shape.to_safetensors(&weights.best);
         files::write_atomic(&path, |out| out.write_all(&bytes))?;
-        let summary = BTreeMap::from([
+        let mut summary = BTreeMap::from([
             ("val_loss".to_owned(), -at.stop.best),
-            ("test_loss".to_owned(), test_loss),
             ("best_epoch".to_owned(), f64::from(at.stop.best_epoch)),
             ("epochs".to_owned(), f64::from(at.epoch)),
             ("train_pairs".to_owned(), self.train.len() as f64),
         ]);
+        summary.extend(test_loss.map(|loss| ("test_loss".to_owned(), loss)));
         Ok(Outcome::Done { summary, artifacts: vec![files::describe(&job.home, &path)?] })
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use permafrost_worker::{
     protocol::{Checkpoint, Outcome, Stop},
-    task::Task,
+    task::{Target, Task},
 };
 
 use crate::support::{Home, Member};
@@ -55,9 +55,13 @@ fn random(state: &mut u64) -> u64 {
 fn a_head_resumed_from_every_checkpoint_has_the_same_bits() {
     let home = Home::new(25, 9, 9);
     // A fraction, so that its sample is drawn again; the last batch of an epoch is smaller.
-    for (fraction, patience) in [(1.0, Some(3)), (0.6, None)] {
+    let cases = [(1.0, Some(3), Target::Binary), (0.6, None, Target::Binary), (0.7, None, Target::Classes)];
+    for (fraction, patience, target) in cases {
         let mut task = home.classify();
-        (task.fraction, task.patience) = (fraction, patience);
+        (task.fraction, task.patience, task.target) = (fraction, patience, target);
+        if target == Target::Classes {
+            task.label = "kind".to_owned();
+        }
         let task = Task::Classify(task);
         let expected = home.run_tasks(std::slice::from_ref(&task)).remove(0);
         assert!(expected.steps >= 6, "{} steps", expected.steps);

@@ -11,7 +11,7 @@ use std::{
 
 use permafrost_worker::{
     cache,
-    datasets::{Dataset, Image, Report, Split},
+    datasets::{ClassColumn, Dataset, Image, LabelColumns, Report, Split},
     device::Device,
     execute::{Job, Reporter, execute},
     id::TrialId,
@@ -21,6 +21,13 @@ use permafrost_worker::{
 
 pub const IMAGE_WIDTH: usize = 6;
 pub const TEXT_WIDTH: usize = 5;
+/// Classes of the label `kind`.
+pub const KINDS: [&str; 3] = ["a", "b", "c"];
+
+/// The kind of the i-th image of a split: half are `a`, a third `b`, a sixth `c`.
+pub fn kind(i: usize) -> u32 {
+    [0, 0, 0, 1, 1, 2][i % 6]
+}
 
 /// A home folder with one prepared collection; each has trial ids of its own, as features are kept by them.
 pub struct Home {
@@ -59,11 +66,14 @@ impl Home {
         for (split, count) in Split::ALL.into_iter().zip([train, valid, test]) {
             for (i, id) in ids(split, count).into_iter().enumerate() {
                 let (report, labels) = (reports.len(), vec![Some(i % 2 == 0)]);
-                images.push(Image { id: id.clone(), report: Some(report), split, labels, ..Image::default() });
+                let classes = vec![Some(kind(i))];
+                images.push(Image { id: id.clone(), report: Some(report), split, labels, classes, ..Image::default() });
                 reports.push(Report { id: format!("report-{id}"), text: "Text.".to_owned() });
             }
         }
-        let dataset = Dataset::new(vec!["sick".to_owned()], reports, images).unwrap();
+        let kinds = ClassColumn { name: "kind".to_owned(), values: KINDS.map(str::to_owned).to_vec() };
+        let columns = LabelColumns { binary: vec!["sick".to_owned()], classes: vec![kinds], numbers: vec![] };
+        let dataset = Dataset::with_columns(columns, reports, images).unwrap();
         let files = vec![dataset.save(folder.path(), &folder.path().join("artifacts/dataset")).unwrap()];
         let mut home =
             Self { folder, inputs: BTreeMap::new(), dataset: fresh_id(), image: fresh_id(), text: fresh_id() };

@@ -1,9 +1,17 @@
 //! Training and testing of one classification head on frozen features (paper, sections 2.3 and 3.2).
 //!
 //! A new order each epoch; a last batch of one sample is left out, as BatchNorm needs two. Chosen on the validation split by
-//! AUROC, then tested once. Images whose label is unknown are left out everywhere.
+//! AUROC, or accuracy where there are several classes, then tested once. Images whose label is unknown are left out everywhere.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod results;
+mod samples;
+
+use std::sync::Arc;
+
+use self::{
+    results::Scores,
+    samples::{Samples, Splits},
+};
 
 use super::{
     array,
@@ -11,21 +19,19 @@ use super::{
     features::{self, Features},
     inputs::Inputs,
     run::{Position, Watch, Weights},
-    sampling,
     schedule::CosineRestarts,
 };
 use crate::{
     checkpoint,
-    datasets::{Dataset, Split},
+    datasets::Dataset,
     device::Device,
     error::{Error, Result},
     execute::{Job, Reporter},
     files,
-    metrics::{accuracy, auroc, sigmoid},
     model::{Dropout, HeadShape, HeadStep, RunningStats, Targets},
-    protocol::{Artifact, Outcome},
+    protocol::Outcome,
     random::{Key, Purpose},
-    task::{Classify, Subset, Target, Task},
+    task::{Classify, Target, Task},
 };
 
 /// Width of the hidden layer (paper, section 2.3).
@@ -46,9 +52,6 @@ pub fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result<()> {
     array::run(job.leases.len(), threads, reporter, |member, _| {
         let lease = &job.leases[member];
         let Task::Classify(task) = &lease.task else { return Err(Error::input("not a classification task")) };
-        if task.target != Target::Binary || task.subset != Subset::Nested {
-            return Err(Error::input(format!("label `{}`: this version trains binary labels alone", task.label)));
-        }
         let dataset = inputs.dataset(job, lease, task.dataset)?;
         let embeddings = inputs.embeddings(job, lease, task.image, task.image_width)?;
         let features = features::of(task, &dataset, &embeddings, job, lease, threads)?;
@@ -57,75 +60,42 @@ pub fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result<()> {
     Ok(())
 }
 
-/// Samples of one split: which image, and its label.
-struct Samples {
-    images: Vec<usize>,
-    positive: Vec<bool>,
-}
-
-impl Samples {
-    fn of(dataset: &Dataset, labels: &[Option<bool>], split: Split) -> Self {
-        let labelled = dataset.images.iter().enumerate().filter(|(_, image)| image.split == split);
-        let (images, positive) = labelled.filter_map(|(i, _)| Some((i, labels[i]?))).unzip();
-        Self { images, positive }
-    }
-
-    fn positives(&self) -> usize {
-        self.positive.iter().filter(|&&label| label).count()
-    }
-
-    fn check(self, label: &str, split: Split) -> Result<Self> {
-        let (all, positives) = (self.images.len(), self.positives());
-        if positives == 0 || positives == all {
-            let name = split.name();
-            return Err(Error::input(format!(
-                "{positives} of the {all} {name} samples have `{label}`: both classes are needed"
-            )));
-        }
-        Ok(self)
-    }
-}
-
 struct Training<'a> {
     task: &'a Classify,
     features: Arc<Features>,
-    train: Samples,
-    valid: Samples,
-    test: Samples,
+    splits: Splits,
     shape: HeadShape,
     step: HeadStep,
     stats: RunningStats,
     best_stats: RunningStats,
+    /// Features of the present batch, [batch, width], and its classes, as a binary label's numbers too.
     x: Vec<f32>,
-    y: Vec<f32>,
+    y: Vec<u32>,
+    y_binary: Vec<f32>,
 }
 
 impl<'a> Training<'a> {
     fn new(task: &'a Classify, dataset: &Dataset, features: Arc<Features>) -> Result<Self> {
-        let labels = dataset.binary(&task.label)?;
-        let samples = |split| Samples::of(dataset, &labels, split).check(&task.label, split);
-        let all = samples(Split::Train)?;
-        let chosen = sampling::fraction(&all.positive, task.fraction, task.seed);
-        let train = Samples {
-            images: chosen.iter().map(|&i| all.images[i]).collect(),
-            positive: chosen.iter().map(|&i| all.positive[i]).collect(),
-        };
+        let splits = Splits::of(task, dataset)?;
         if task.batch_size < 2 || task.epochs == 0 {
             return Err(Error::input("a head needs a batch of at least 2 and at least 1 epoch"));
         }
-        let shape = HeadShape { width: features.width, hidden: HIDDEN, classes: 1 };
+        let classes = match task.target {
+            Target::Binary => 1,
+            Target::Classes => splits.labels.classes.len(),
+        };
+        let shape = HeadShape { width: features.width, hidden: HIDDEN, classes };
         Ok(Self {
-            valid: samples(Split::Valid)?,
-            test: samples(Split::Test)?,
-            step: HeadStep::new(shape, task.batch_size.min(train.images.len()).max(TEST_BATCH)),
+            step: HeadStep::new(shape, task.batch_size.min(splits.train.images.len()).max(TEST_BATCH)),
             stats: RunningStats::new(HIDDEN),
             best_stats: RunningStats::new(HIDDEN),
             task,
             features,
-            train,
+            splits,
             shape,
             x: Vec::new(),
             y: Vec::new(),
+            y_binary: Vec::new(),
         })
     }
 
@@ -141,17 +111,9 @@ impl<'a> Training<'a> {
         }
         // A last batch of one sample has no variance.
         let batches = |n: usize| (n / task.batch_size + usize::from(n % task.batch_size > 1)) as u64;
-        let steps_an_epoch = batches(self.train.images.len());
+        let steps_an_epoch = batches(self.splits.train.images.len());
         let total = steps_an_epoch * u64::from(task.epochs);
-        let message = format!(
-            "{} samples to train ({} with `{}`), {} to validate, {} to test; {steps_an_epoch} steps an epoch",
-            self.train.images.len(),
-            self.train.positives(),
-            task.label,
-            self.valid.images.len(),
-            self.test.images.len()
-        );
-        reporter.log(member, &message);
+        reporter.log(member, &self.describe(steps_an_epoch));
         let schedule = CosineRestarts::new((total as f64 * PERIOD) as u64, ETA_MIN, task.learning_rate);
         let mut watch = Watch::new(job, member, reporter);
         let mut order = self.order(at.epoch);
@@ -167,13 +129,15 @@ impl<'a> Training<'a> {
             if at.epoch_step == steps_an_epoch {
                 let epoch = at.epoch;
                 let train_loss = at.end_epoch();
-                let scores = self.scores(&weights.p, Split::Valid);
-                let Ok(val_auroc) = auroc(&scores, &self.valid.positive) else {
+                let stats = self.stats.clone();
+                let valid = &self.splits.valid;
+                let scores = scores(&mut self.step, &self.features, task.target, &weights.p, &stats, valid);
+                let Some(quality) = scores.quality(valid) else {
                     return Ok(Outcome::Diverged { step: at.step - 1, what: "a validation score".to_owned() });
                 };
                 reporter.metric(member, "train_loss", u64::from(epoch), train_loss);
-                reporter.metric(member, "val_auroc", u64::from(epoch), val_auroc);
-                if at.stop.improved(epoch, val_auroc) {
+                reporter.metric(member, val_metric(task.target), u64::from(epoch), quality);
+                if at.stop.improved(epoch, quality) {
                     weights.keep_best();
                     self.best_stats.clone_from(&self.stats);
                 }
@@ -201,7 +165,7 @@ impl<'a> Training<'a> {
     }
 
     fn order(&self, epoch: u32) -> Vec<u32> {
-        Key::new(self.task.seed, Purpose::Order, u64::from(epoch)).permutation(self.train.images.len())
+        Key::new(self.task.seed, Purpose::Order, u64::from(epoch)).permutation(self.splits.train.images.len())
     }
 
     fn train_step(&mut self, weights: &mut Weights, order: &[u32], at: &Position, learning_rate: f64) -> f32 {
@@ -211,16 +175,24 @@ impl<'a> Training<'a> {
         self.y.clear();
         for &sample in &order[start..end] {
             let sample = sample as usize;
-            self.x.extend_from_slice(self.features.row(self.train.images[sample]));
-            self.y.push(f32::from(u8::from(self.train.positive[sample])));
+            self.x.extend_from_slice(self.features.row(self.splits.train.images[sample]));
+            self.y.push(self.splits.train.classes[sample]);
         }
+        let targets = match self.task.target {
+            Target::Binary => {
+                self.y_binary.clear();
+                self.y_binary.extend(self.y.iter().map(|&class| class as f32));
+                Targets::Binary(&self.y_binary)
+            }
+            Target::Classes => Targets::Classes(&self.y),
+        };
         let dropout = Dropout { p: self.task.dropout, seed: self.task.seed, step: at.step };
         let loss = self.step.forward_backward(
             &weights.p,
             &mut weights.g,
             &mut self.stats,
             &self.x,
-            Targets::Binary(&self.y),
+            targets,
             end - start,
             Some(dropout),
         );
@@ -230,22 +202,15 @@ impl<'a> Training<'a> {
         loss
     }
 
-    /// Probabilities of the samples of a split, in evaluation mode.
-    fn scores(&mut self, p: &[f32], split: Split) -> Vec<f32> {
-        let (samples, stats) = match split {
-            Split::Valid => (&self.valid, &self.stats),
-            _ => (&self.test, &self.best_stats),
-        };
-        let mut scores = vec![0.0; samples.images.len()];
-        for (images, out) in samples.images.chunks(TEST_BATCH).zip(scores.chunks_mut(TEST_BATCH)) {
-            self.x.clear();
-            for &image in images {
-                self.x.extend_from_slice(self.features.row(image));
-            }
-            self.step.logits(p, stats, &self.x, images.len(), out);
-        }
-        scores.iter_mut().for_each(|score| *score = sigmoid(*score));
-        scores
+    fn describe(&self, steps_an_epoch: u64) -> String {
+        let Splits { labels, train, valid, test } = &self.splits;
+        format!(
+            "`{}`: {} samples to train, {} to validate, {} to test; {steps_an_epoch} steps an epoch",
+            labels.name,
+            train.describe(labels),
+            valid.describe(labels),
+            test.describe(labels)
+        )
     }
 
     fn finish(
@@ -256,48 +221,67 @@ impl<'a> Training<'a> {
         at: &Position,
         dataset: &Dataset,
     ) -> Result<Outcome> {
-        let scores = self.scores(&weights.best, Split::Test);
-        let Ok(test_auroc) = auroc(&scores, &self.test.positive) else {
+        let (target, Splits { labels, train, test, .. }) = (self.task.target, &self.splits);
+        let scores = scores(&mut self.step, &self.features, target, &weights.best, &self.best_stats, test);
+        let Some(quality) = scores.quality(test) else {
             return Ok(Outcome::Diverged { step: at.step, what: "a test score".to_owned() });
         };
-        let predicted: Vec<bool> = scores.iter().map(|&score| score > 0.5).collect();
-        let right = accuracy(&predicted, &self.test.positive).map_err(|error| Error::input(error.to_string()))?;
         let folder = job.folder(member);
         let head = folder.join("head.safetensors");
         let bytes = self.shape.to_safetensors(&weights.best, &self.best_stats);
         files::write_atomic(&head, |out| out.write_all(&bytes))?;
-        let count = |n: usize| n as f64;
-        let summary = BTreeMap::from([
-            ("auroc".to_owned(), test_auroc),
-            ("val_auroc".to_owned(), at.stop.best),
-            ("accuracy".to_owned(), right),
+        let mut summary = scores.summary(test, labels)?;
+        summary.extend([
+            (metric(target).to_owned(), quality),
+            (val_metric(target).to_owned(), at.stop.best),
             ("best_epoch".to_owned(), f64::from(at.stop.best_epoch)),
             ("epochs".to_owned(), f64::from(at.epoch)),
-            ("train_samples".to_owned(), count(self.train.images.len())),
-            ("train_positives".to_owned(), count(self.train.positives())),
-            ("test_samples".to_owned(), count(self.test.images.len())),
-            ("test_positives".to_owned(), count(self.test.positives())),
+            ("train_samples".to_owned(), train.images.len() as f64),
+            ("test_samples".to_owned(), test.images.len() as f64),
         ]);
-        let artifacts = vec![files::describe(&job.home, &head)?, self.predictions(job, member, &scores, dataset)?];
+        if target == Target::Binary {
+            summary.insert("train_positives".to_owned(), train.count(1) as f64);
+        }
+        let predictions = folder.join("predictions.csv");
+        scores.write(&predictions, test, labels, dataset)?;
+        let artifacts = vec![files::describe(&job.home, &head)?, files::describe(&job.home, &predictions)?];
         Ok(Outcome::Done { summary, artifacts })
     }
+}
 
-    /// Every test sample with its label and score.
-    fn predictions(&self, job: &Job, member: usize, scores: &[f32], dataset: &Dataset) -> Result<Artifact> {
-        let path = job.folder(member).join("predictions.csv");
-        files::write_atomic(&path, |out| {
-            let mut table = csv::Writer::from_writer(out);
-            table.write_record(["image", "label", "score"])?;
-            for ((&image, &label), score) in self.test.images.iter().zip(&self.test.positive).zip(scores) {
-                table.write_record([
-                    dataset.images[image].id.as_str(),
-                    if label { "1" } else { "0" },
-                    &score.to_string(),
-                ])?;
-            }
-            table.flush()
-        })?;
-        files::describe(&job.home, &path)
+/// Probabilities of `samples`, in evaluation mode.
+fn scores(
+    step: &mut HeadStep,
+    features: &Features,
+    target: Target,
+    p: &[f32],
+    stats: &RunningStats,
+    samples: &Samples,
+) -> Scores {
+    let outputs = step.shape().classes;
+    let mut logits = vec![0.0; samples.images.len() * outputs];
+    let mut x = Vec::new();
+    for (images, out) in samples.images.chunks(TEST_BATCH).zip(logits.chunks_mut(TEST_BATCH * outputs)) {
+        x.clear();
+        images.iter().for_each(|&image| x.extend_from_slice(features.row(image)));
+        step.logits(p, stats, &x, images.len(), out);
+    }
+    Scores::of(logits, target, outputs)
+}
+
+/// What heads are tested by.
+const fn metric(target: Target) -> &'static str {
+    match target {
+        Target::Binary => "auroc",
+        Target::Classes => "accuracy",
+    }
+}
+
+/// What heads are chosen by.
+const fn val_metric(target: Target) -> &'static str {
+    match target {
+        Target::Binary => "val_auroc",
+        Target::Classes => "val_accuracy",
     }
 }
 

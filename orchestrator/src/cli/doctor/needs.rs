@@ -125,7 +125,15 @@ fn weights(plan: &Plan, done: &HashSet<TrialId>) -> Vec<Check> {
                 }
                 Err(error) => {
                     unreachable = matches!(error, Error::Transient { .. });
-                    let cure = error.cure().unwrap_or_else(|| "name a folder: `weights: DIR`".to_owned());
+                    // The hub was asked about its branch, and it is the commit that is needed.
+                    let by_hand = || {
+                        let Snapshot { repository, revision, .. } = snapshot;
+                        format!(
+                            "check network and proxy (HTTPS_PROXY); or `hf download {repository} --revision {revision}` where \
+                             there is a network, and copy its cache here; or name a folder: `weights: DIR`"
+                        )
+                    };
+                    let cure = error.cure().filter(|_| !unreachable).unwrap_or_else(by_hand);
                     Check::bad("weights", error.to_string(), cure)
                 }
             }

@@ -63,6 +63,37 @@ shows! {
     two_documents: format!("{GOOD}---\nname: y\n");
     too_few_points: "name: x\nstages:\n  noop:\n    method: random\n    run_cap: 9\n    parameters: {index: {min: 1, max: 3}}\n";
     implied_name: "name: x\nstages:\n  embed: {kind: noop}\n";
+    key_of_another_reader: with("d: {reader: rsna, held_out: apart, unit: row}", "", HEADS);
+    reader_unknown: with("d: {reader: mimic}", "", HEADS);
+    column_kind_unknown: with("d: {reader: table, table: t.csv, columns: {image: file, color: hue}}", "", HEADS);
+    table_without_columns: with("d: {reader: table, root: images}", "", HEADS);
+    label_twice: with("d: {reader: table, table: t.csv, columns: {image: f, binary: [a, b], classes: [b]}}", "", HEADS);
+    label_among_no_columns: with(TABLE, "", "h: {kind: classify, parameters: {vision: {value: dinov2-s}, label: {value: viw}}}");
+    class_of_no_column: with(TABLE, "", "h: {kind: classify, parameters: {vision: {value: dinov2-s}, label: {value: viw=PA}}}");
+    class_unknown: with("d: {reader: covidx}", "", "h: {kind: classify, parameters: {vision: {value: dinov2-s}, label: {value: diagnosis=covid}}}");
+    metric_of_other_labels: with(TABLE, "", "h: {kind: classify, metric: {name: auroc}, parameters: {vision: {value: dinov2-s}, label: {value: view}}}");
+    split_without_column: with("d: {reader: table, table: t.csv, columns: {image: f, binary: [pneumonia]}, split: column}", "", HEADS);
+    split_of_no_groups: with("d: {reader: rsna, split: published, train: 0.8}", "", HEADS);
+    crop_between_patches: with(RSNA, "vision: {v: {model: dinov2-s, crop: 225}}", HEADS);
+    crop_beyond_resize: with("d: {reader: rsna, resize: 200}", "vision: {v: {model: dinov2-s, crop: 224}}", &HEADS.replace("dinov2-s", "v"));
+    hub_without_owner: with(RSNA, "vision: {v: {model: dinov2-s, weights: \"hub:dinov2-small\"}}", HEADS);
+    any_size_without_width: with(RSNA, "vision: {v: {model: dinov2}}", HEADS);
+    key_of_another_model: with(RSNA, "text: {t: {model: imported, file: a.npy, ids: a.txt, width: 3, pooling: cls}}", HEADS);
+    pixels_of_none: with("d: {reader: open-i}", "", "h: {kind: classify, parameters: {vision: {value: dinov2-s}, label: {value: normal}}}");
+    words_of_none: with(RSNA, "vision: {v: {model: visual-words}}", &HEADS.replace("dinov2-s", "v"));
+    texts_of_none: with(RSNA, "", "pretrain: {parameters: {vision: {value: dinov2-s}, text: {value: bert}}}");
+    test_of_nothing: with("d: {reader: mimic-cxr}", "", "pretrain: {metric: {name: test_loss}, parameters: {vision: {value: dinov2-s}, text: {value: bert}}}");
+    maps_of_a_transformer: with(RSNA, "", "embed: {parameters: {encoder: {value: dinov2-s}, output: {value: maps}}}");
+}
+
+const RSNA: &str = "d: {reader: rsna}";
+const TABLE: &str = "d: {reader: table, table: t.csv, columns: {image: file, binary: [effusion], classes: [view]}}";
+const HEADS: &str = "h: {kind: classify, parameters: {vision: {value: dinov2-s}, label: {value: pneumonia}}}";
+
+/// A sweep of one collection, encoders and a stage.
+fn with(dataset: &str, encoders: &str, stage: &str) -> String {
+    let encoders = if encoders.is_empty() { String::new() } else { format!("encoders:\n  {encoders}\n") };
+    format!("name: x\ndatasets:\n  {dataset}\n{encoders}stages:\n  {stage}\n")
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "seeds are printed so that a failure can be repeated")]
 
 mod commands;
+mod data;
 mod operations;
 mod pixels;
 mod support;

@@ -196,7 +196,7 @@ fn what_is_missing_is_listed_before_anything_runs() {
     let world = World::new();
     let table1 = concat!(env!("CARGO_MANIFEST_DIR"), "/../sweeps/table1.yaml");
     let (_, stderr) = world.expect(4, &["launch", table1]);
-    for what in ["MIMIC-CXR", "PhysioNet", "weights/biobert", "rsna-pneumonia-detection-challenge"] {
+    for what in ["MIMIC-CXR", "PhysioNet", "hub:dmis-lab/biobert-v1.1@551ca18e", "rsna-pneumonia-detection-challenge"] {
         assert!(stderr.contains(what), "{what}: {stderr}");
     }
     assert!(!world.home().exists(), "a home folder was made");

@@ -69,6 +69,11 @@ impl World {
         for name in ["PERMAFROST_HOME", "PERMAFROST_LOG", "NO_COLOR", "CARGO"] {
             command.env_remove(name);
         }
+        // No test asks the hub, or finds what somebody has downloaded from it.
+        command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", self.folder.path().join("hub"));
+        for name in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"] {
+            command.env_remove(name);
+        }
         command.current_dir(self.folder.path()).arg("--home").arg(self.home());
         command
     }

@@ -16,6 +16,7 @@ Exit codes:
   3    trials ended without a result
   4    files are missing that a user has to provide
   5    coordinator or device: the home folder or a port is taken, a device is not there
+  6    `data check` found something
   130  interrupted; what ran was saved, and the same command goes on
 
 Environment:
@@ -77,6 +78,9 @@ pub enum Verb {
     Worker(Worker),
     /// Check this machine, the home folder, and what a sweep needs
     Doctor(Doctor),
+    /// Look at the data sets of a sweep
+    #[command(subcommand)]
+    Data(Data),
     /// Print the JSON Schema of sweep files, for editors
     Schema,
     /// Print completions for a shell
@@ -291,6 +295,49 @@ pub struct Doctor {
     /// A sweep file: check what it needs, too
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub file: Option<PathBuf>,
+    /// Devices that shall run it: cpu, cuda:0, ...
+    #[arg(long = "device", value_name = "DEVICE", value_delimiter = ',', default_value = "cpu")]
+    pub devices: Vec<String>,
+    /// Folder with wheels downloaded by hand
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub wheel_dir: Option<PathBuf>,
+}
+
+/// What can be done with data sets.
+#[derive(Debug, Subcommand)]
+pub enum Data {
+    /// Look whether they are whole: counts, missing and unreadable files, duplicates, patients in several splits
+    Check(DataCheck),
+}
+
+/// Arguments of `data check`.
+#[derive(Debug, ClapArgs)]
+pub struct DataCheck {
+    /// The sweep file
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// This data set alone, by its name in the file [default: all that its stages use]
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Option<String>,
+    /// How closely files are looked at
+    #[arg(long, value_enum, default_value = "ends")]
+    pub depth: DataDepth,
+    /// Folder with wheels downloaded by hand
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub wheel_dir: Option<PathBuf>,
+}
+
+/// How closely files are looked at; each looks at all that the ones before do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum DataDepth {
+    /// Whether they are there
+    Presence,
+    /// Whether they begin and end as images do
+    Ends,
+    /// Whether two have the same content: all of every file is read
+    Content,
+    /// Whether every image can be decoded
+    Decode,
 }
 
 /// Arguments of `completions`.

@@ -1,5 +1,7 @@
 //! `permafrost doctor`.
 
+mod needs;
+
 use std::{fs, path::Path, process::Command};
 
 use permafrost_worker::{datasets::fetch, device::Device, gpu};
@@ -55,22 +57,14 @@ impl Check {
 
 /// Checks machine, home folder, and what a sweep needs.
 pub(super) async fn run(global: &Global, args: &Doctor) -> Result<(), CliError> {
-    let mut checks = vec![processor(), cards(), home(&global.home), space(&global.home, 0), python()];
+    // A sweep file that is wrong is told before anything else.
+    let plan = args.file.as_deref().map(sweep::load).transpose()?;
+    let mut checks = vec![processor(), cards(), home(&global.home)];
     checks.push(database(&global.home).await);
     checks.push(coordinator(&global.home).await);
-    if let Some(file) = &args.file {
-        let plan = sweep::load(file)?;
-        checks.push(space(&global.home, plan.disk_bytes()));
-        checks.extend(plan.missing.iter().map(|missing| {
-            Check::bad(
-                "files",
-                format!("{} is missing ({})", missing.path.display(), missing.what),
-                missing.cure.clone(),
-            )
-        }));
-        if plan.missing.is_empty() {
-            checks.push(Check::ok("files", "nothing that the sweep needs is missing"));
-        }
+    match &plan {
+        Some(plan) => checks.extend(needs::checks(global, args, plan).await?),
+        None => checks.extend([space(&global.home, 0), python()]),
     }
     if global.json {
         ui::json(&checks)?;

@@ -5,7 +5,7 @@ use std::{fmt, io, path::PathBuf};
 use miette::Diagnostic;
 use permafrost_worker::agent::AgentError;
 
-use super::failures::Unfinished;
+use super::{failures::Unfinished, ui};
 use crate::{
     coordinator::{CoordinatorError, HomeError},
     store::StoreError,
@@ -26,6 +26,8 @@ pub mod exit {
     pub const MISSING: u8 = 4;
     /// Coordinator or workers cannot run.
     pub const COORDINATOR: u8 = 5;
+    /// Something is wrong with a data set.
+    pub const FINDINGS: u8 = 6;
     /// Interrupted by a user.
     pub const INTERRUPTED: u8 = 130;
 }
@@ -95,6 +97,12 @@ pub enum CliError {
     /// A check of `doctor` failed; it was printed already.
     #[error("{0} of the checks failed")]
     Unhealthy(usize),
+    /// Something is wrong with so many data sets; what, was printed already.
+    #[error("something is wrong with {}", ui::counted(*.0, "data set"))]
+    Findings(usize),
+    /// So many data sets are not there; which, was printed already.
+    #[error("{} or parts of it cannot be found", ui::counted(*.0, "data set"))]
+    NoData(usize),
     /// A user stopped it.
     #[error("{0}")]
     Interrupted(String),
@@ -105,7 +113,8 @@ impl CliError {
     pub fn code(&self) -> u8 {
         match self {
             Self::Sweep(_) => exit::USAGE,
-            Self::Missing(_) => exit::MISSING,
+            Self::Missing(_) | Self::NoData(_) => exit::MISSING,
+            Self::Findings(_) => exit::FINDINGS,
             Self::Unfinished(_) => exit::UNFINISHED,
             Self::Interrupted(_) => exit::INTERRUPTED,
             Self::CoordinatorEnded { code, .. } => code.unwrap_or(exit::COORDINATOR),
@@ -146,7 +155,7 @@ impl CliError {
                 io::ErrorKind::StorageFull => Some("free space on that disk".to_owned()),
                 _ => None,
             },
-            Self::Sweep(_) | Self::Unhealthy(_) | Self::Interrupted(_) => None,
+            Self::Sweep(_) | Self::Unhealthy(_) | Self::Findings(_) | Self::NoData(_) | Self::Interrupted(_) => None,
         }
     }
 }
@@ -183,10 +192,18 @@ impl fmt::Display for MissingFiles<'_> {
 
 /// Missing files as lines: after `indent` what each thing is with its cure, then its files.
 pub(super) fn grouped(missing: &[Missing], indent: &str) -> Vec<String> {
+    let mut groups: Vec<Vec<&Missing>> = Vec::new();
+    for entry in missing {
+        let same = |group: &&mut Vec<&Missing>| (&group[0].what, &group[0].cure) == (&entry.what, &entry.cure);
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(entry),
+            None => groups.push(vec![entry]),
+        }
+    }
     let mut lines = Vec::new();
-    for part in missing.chunk_by(|a, b| a.what == b.what) {
-        lines.push(format!("{indent}{}: {}", part[0].what, part[0].cure));
-        lines.extend(part.iter().map(|missing| format!("    {}", missing.path.display())));
+    for group in groups {
+        lines.push(format!("{indent}{}: {}", group[0].what, group[0].cure));
+        lines.extend(group.iter().map(|missing| format!("    {}", missing.path.display())));
     }
     lines
 }

@@ -6,6 +6,7 @@ mod completions;
 mod connect;
 mod control;
 mod coordinator;
+mod data;
 mod doctor;
 mod error;
 mod explain;

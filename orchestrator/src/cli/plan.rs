@@ -74,6 +74,12 @@ async fn known(global: &Global, plan: &Plan) -> Result<Known, CliError> {
     Ok(Known { states: reader.states(&ids).await?, durations: reader.mean_duration_ms().await? })
 }
 
+/// Trials of a plan that are done.
+pub(super) async fn done(global: &Global, plan: &Plan) -> Result<HashSet<TrialId>, CliError> {
+    let states = known(global, plan).await?.states;
+    Ok(states.into_iter().filter(|(_, state)| state == "done").map(|(id, _)| id).collect())
+}
+
 fn rows(plan: &Plan, known: &Known) -> Vec<Row> {
     // A trial that is part of several stages takes room once.
     let mut counted = HashSet::new();

@@ -6,8 +6,8 @@ use clap::Parser;
 use serde_json::json;
 
 use super::{
-    args::{Args, Global, Verb},
-    completions, control, coordinator, doctor,
+    args::{Args, Data, Global, Verb},
+    completions, control, coordinator, data, doctor,
     error::{CliError, exit},
     explain, launch,
     logging::{self, LogFile},
@@ -60,14 +60,16 @@ fn start_logging(global: &Global, verb: &Verb) {
 }
 
 fn run(global: Global, verb: Verb) -> Result<(), CliError> {
-    match verb {
+    let verb = match verb {
         Verb::Schema => return schema::run(),
+        // It computes, and waits for nobody.
+        Verb::Data(Data::Check(args)) => return data::check(&global, &args),
         Verb::Completions(args) => {
             completions::run(&args);
             return Ok(());
         }
-        _ => {}
-    }
+        verb => verb,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|source| CliError::Io { action: "start", path: "threads".into(), source })?;
     let result = runtime.block_on(async {
@@ -85,7 +87,7 @@ fn run(global: Global, verb: Verb) -> Result<(), CliError> {
             Verb::Worker(args) => worker::run(&global, args).await,
             Verb::Doctor(args) => doctor::run(&global, &args).await,
             Verb::Coordinator(args) => coordinator::run(&global, args).await,
-            Verb::Schema | Verb::Completions(_) => Ok(()),
+            Verb::Schema | Verb::Completions(_) | Verb::Data(_) => Ok(()),
         }
     });
     // A thread that computes must not hold up the exit.

@@ -1,10 +1,13 @@
 //! Reading typed values out of the tree, and collecting all that is wrong with it.
 
+use std::path::PathBuf;
+
 use miette::SourceSpan;
 
 use super::{
     error::Problem,
     keys::Key,
+    registry,
     yaml::{Entry, Node, Value},
 };
 
@@ -119,6 +122,71 @@ impl Check {
             _ => {
                 self.wrong_type(node, what, "a number");
                 None
+            }
+        }
+    }
+
+    pub(super) fn boolean(&mut self, node: &Node, what: &str) -> Option<bool> {
+        match node.value {
+            Value::Bool(value) => Some(value),
+            _ => {
+                self.wrong_type(node, what, "true or false");
+                None
+            }
+        }
+    }
+
+    /// A number in [0, 1]; `open`: in (0, 1).
+    pub(super) fn share(&mut self, node: &Node, what: &str, open: bool) -> Option<f64> {
+        let share = self.number(node, what)?;
+        let (fits, wanted) = match open {
+            true => (share > 0.0 && share < 1.0, "must lie between 0 and 1"),
+            false => ((0.0..=1.0).contains(&share), "must be at least 0 and at most 1"),
+        };
+        if !fits {
+            self.report("sweep::out_of_range", node.span, format!("{what} is {share}"), wanted, None);
+        }
+        fits.then_some(share)
+    }
+
+    /// Length of a side of an image, in pixels.
+    pub(super) fn side(&mut self, node: &Node, what: &str) -> Option<usize> {
+        let side = self.count(node, what, 1)?;
+        if side > registry::MAX_SIDE as u64 {
+            let label = format!("must be at most {}", registry::MAX_SIDE);
+            self.report("sweep::out_of_range", node.span, format!("{what} is {side}"), &label, None);
+            return None;
+        }
+        Some(side as usize)
+    }
+
+    /// A path; `${NAME}` stands for an environment variable.
+    pub(super) fn path(&mut self, node: &Node, what: &str) -> Option<PathBuf> {
+        let text = self.text(node, what)?;
+        let mut path = String::new();
+        let mut rest = text.as_str();
+        while let Some((before, after)) = rest.split_once("${") {
+            let (name, tail) = after.split_once('}').unwrap_or((after, ""));
+            let Ok(value) = std::env::var(name) else {
+                let help = Some(format!("set it: `export {name}=...`, or write the path out"));
+                let message = format!("the environment has no variable `{name}`");
+                self.report("sweep::variable", node.span, message, "needed here", help);
+                return None;
+            };
+            path.push_str(before);
+            path.push_str(&value);
+            rest = tail;
+        }
+        path.push_str(rest);
+        Some(path.into())
+    }
+
+    /// Complains of `keys` that are in `map` and have no meaning for `what`.
+    pub(super) fn not_for(&mut self, map: &Map<'_>, keys: &[&str], what: &str, cure: &str) {
+        for key in keys {
+            if let Some(entry) = map.entries.iter().find(|entry| entry.key == *key) {
+                let message = format!("`{key}` has no meaning for {what}");
+                self.report("sweep::unknown_key", entry.key_span, message, "here", Some(cure.to_owned()));
             }
         }
     }

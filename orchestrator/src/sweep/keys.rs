@@ -1,7 +1,7 @@
 //! The keys of a sweep file and the parameters of each kind of stage. The parser and the JSON Schema both read these
 //! tables, so they cannot drift apart.
 
-use permafrost_worker::task::Kind;
+use permafrost_worker::task::{Kind, Target};
 use serde_json::{Value, json};
 
 /// A key of a mapping.
@@ -33,7 +33,7 @@ pub(super) const TOP: &[Key] = &[
 pub(super) const ENCODERS: &[Key] = &[key("vision", "image encoders"), key("text", "text encoders")];
 
 pub(super) const STAGE: &[Key] = &[
-    key("kind", "pretrain, classify or noop; the stage's name by default"),
+    key("kind", "embed, pretrain, classify or noop; the stage's name by default"),
     key("from", "the stage whose trials this one builds on: every trial here runs for each trial there"),
     key("dataset", "a name under `datasets`; may be left out when there is only one"),
     key("method", "grid (default) or random"),
@@ -80,35 +80,94 @@ pub(super) const WHEEL: &[Key] = &[
 ];
 
 pub(super) const DATASET: &[Key] = &[
-    required("reader", "how it is read: open-i, mimic-cxr or rsna"),
-    key("root", "mimic-cxr, rsna: the folder it was downloaded to; `${NAME}` stands for an environment variable"),
-    key("split_seed", "open-i: seed of the split; 0 by default"),
-    key("train", "open-i: share of the reports that are trained on; 0.7 by default"),
-    key("valid", "open-i: share of the reports that models are chosen on; 0.1 by default"),
+    required("reader", "how it is read: open-i, mimic-cxr, rsna, covidx, siim or table"),
+    key(
+        "root",
+        "the folder it was downloaded to, or of a table's images; `${NAME}` stands for an environment variable",
+    ),
+    key("split", "published, column or groups"),
+    key("split_seed", "split by groups: which groups; 0 by default"),
+    key("train", "split by groups: share that is trained on; 0.7 by default"),
+    key("valid", "split by groups: share that models are chosen on; 0.1 by default"),
+    key("resize", "longest side of an image before the crop, in pixels"),
+    key("max_damaged", "largest share of images that cannot be read; 0.01 by default"),
+    key(
+        "held_out",
+        "mimic-cxr: whether the authors' validation and test splits are both for validation (together) or not (apart)",
+    ),
+    key("text", "mimic-cxr: what a report's text is: impression-findings or conclusion"),
+    key("unit", "siim: what is split, image or row (as published, which leaks)"),
+    key("table", "table: the table, CSV or JSON lines, plain or gzip"),
+    key("columns", "table: which column holds what"),
+    key("clean_texts", "table: whether texts are cleaned as in the paper; true by default"),
+    key("max_missing", "table: largest share of images without a file; 0.01 by default"),
     key("wheel", "open-i: another wheel with a collection of the same layout"),
     key("reports", "open-i: reports that the collection must have"),
     key("images", "open-i: images that the collection must have"),
 ];
 
+/// Keys of [`DATASET`] that are not for every reader.
+pub(super) const DATASET_READERS: &[(&str, &[&str])] = &[
+    ("root", &["mimic-cxr", "rsna", "covidx", "siim", "table"]),
+    ("held_out", &["mimic-cxr"]),
+    ("text", &["mimic-cxr"]),
+    ("unit", &["siim"]),
+    ("table", &["table"]),
+    ("columns", &["table"]),
+    ("clean_texts", &["table"]),
+    ("max_missing", &["table"]),
+    ("wheel", &["open-i"]),
+    ("reports", &["open-i"]),
+    ("images", &["open-i"]),
+];
+
+pub(super) const COLUMNS: &[Key] = &[
+    key("id", "what a sample is called; the image's file by default"),
+    key("image", "the image's file, below `root`"),
+    key("text", "the report"),
+    key("report", "what a report is called that several images share"),
+    key("mask", "the mask's file, below `root`"),
+    key("split", "train, valid or test"),
+    key("group", "whom the image shows, such as the patient"),
+    key("binary", "labels that are 1, 0, true, false, or empty for unknown"),
+    key("classes", "labels that are one of several texts, or empty for unknown"),
+    key("numbers", "numbers, or empty for unknown"),
+];
+
+/// Keys of [`COLUMNS`] that name several columns.
+pub(super) const LABEL_COLUMNS: &[&str] = &["binary", "classes", "numbers"];
+
 pub(super) const VISION: &[Key] = &[
-    required("model", "visual-words, or an encoder known by name: resnet-ae, dinov2-s, dinov2-b"),
+    required(
+        "model",
+        "visual-words, resnet-ae, dinov2-s, dinov2-b, dinov2-l, dinov2-g, dinov2 (of any size), or imported",
+    ),
+    key("weights", "a folder or file with the encoder's weights, or hub:OWNER/NAME, or hub:OWNER/NAME@REVISION"),
+    key("crop", "side of the square that is encoded, in pixels; 224 by default, for DINOv2 a multiple of 14"),
+    key("normalise", "DINOv2: by mean and deviation of imagenet (default), or symmetric, (x - 0.5) / 0.5"),
+    key("interpolation", "DINOv2: how positions are interpolated, by size (default) or by scale-factor"),
+    key("dtype", "how values are kept: f32 (default), f16 or bf16"),
+    key("width", "visual-words, dinov2, imported: values of an embedding"),
     key("descriptors", "visual-words: Open-i descriptors"),
-    key("width", "visual-words: width of the embedding"),
     key("seed", "visual-words: seed of the projection; 0 by default"),
-    key("weights", "the folder with the encoder's weights"),
+    key("file", "imported: embeddings, a safetensors or npy file, [count, width]"),
+    key("ids", "imported: a text file with a sample's id in each line"),
 ];
 
 pub(super) const TEXT: &[Key] = &[
     required(
         "model",
-        "minilm-l6, bert-wheel, or an encoder known by name: bert, biobert, clinicalbert, pubmedbert, cxr-bert",
+        "minilm-l6, bert, biobert, clinicalbert, pubmedbert, cxr-bert, bert-folder (any BERT), bert-wheel, or imported",
     ),
+    key("weights", "a folder with the encoder's files, or hub:OWNER/NAME, or hub:OWNER/NAME@REVISION"),
     key("pooling", "pooler, mean or cls"),
     key("max_tokens", "longer texts are cut to so many tokens"),
-    key("weights", "the folder with the encoder's weights"),
+    key("dtype", "how values are kept: f32 (default), f16 or bf16"),
+    key("width", "bert-folder, bert-wheel, imported: values of an embedding"),
     key("wheel", "bert-wheel: the wheel"),
     key("folder", "bert-wheel: folder in the wheel with config.json, model.safetensors and vocab.txt"),
-    key("width", "bert-wheel: hidden size"),
+    key("file", "imported: embeddings, a safetensors or npy file, [count, width]"),
+    key("ids", "imported: a text file with a report's id in each line"),
 ];
 
 /// Type and range of a parameter.
@@ -118,6 +177,8 @@ pub(super) enum Type {
     Vision,
     /// A name under `encoders.text`.
     Text,
+    /// A name under either.
+    Encoder,
     /// A label of the collection.
     Label,
     /// A number in a range; `open` leaves out the lower bound.
@@ -128,6 +189,8 @@ pub(super) enum Type {
     WholeOrNull { min: u64, max: u64 },
     /// One of these.
     Choice(&'static [&'static str]),
+    /// One of these, or null.
+    ChoiceOrNull(&'static [&'static str]),
 }
 
 /// A parameter of a kind of stage.
@@ -159,6 +222,22 @@ const PATIENCE: Type = Type::WholeOrNull { min: 1, max: 100_000 };
 /// JSON numbers, and YAML ones, hold so many bits in every reader.
 const SEED: Type = Type::Whole { min: 0, max: (1 << 53) - 1 };
 
+const EMBED: &[Parameter] = &[
+    parameter("encoder", Type::Encoder, "", "an encoder, of images or of texts"),
+    parameter(
+        "output",
+        Type::Choice(&["pooled", "tokens", "maps"]),
+        "\"pooled\"",
+        "what is kept: a vector a sample, one a patch, or the maps that a U-Net reads (resnet-ae)",
+    ),
+    parameter(
+        "dtype",
+        Type::ChoiceOrNull(&["f32", "f16", "bf16"]),
+        "null",
+        "how values are kept; null: as the encoder's entry says",
+    ),
+];
+
 const PRETRAIN: &[Parameter] = &[
     parameter("vision", Type::Vision, "", "image encoder"),
     parameter("text", Type::Text, "", "text encoder"),
@@ -184,6 +263,12 @@ const CLASSIFY: &[Parameter] = &[
         "1.0",
         "share of the training split; fractions of one seed are nested",
     ),
+    parameter(
+        "subset",
+        Type::Choice(&["nested", "published"]),
+        "\"nested\"",
+        "which samples a fraction is: drawn class by class by the seed, or as published, the same for every seed",
+    ),
     parameter("dropout", DROPOUT, "0.1", "dropout probability"),
     parameter("learning_rate", RATE, "5e-5", "learning rate of AdamW"),
     parameter("weight_decay", DECAY, "1e-4", "weight decay of AdamW"),
@@ -202,38 +287,48 @@ const NOOP: &[Parameter] = &[
 ];
 
 /// Kinds a stage may have; the others are implied by what these need.
-pub(super) const STAGE_KINDS: &[&str] = &["pretrain", "classify", "noop"];
+pub(super) const STAGE_KINDS: &[&str] = &["embed", "pretrain", "classify", "noop"];
 
-/// Names of the stages that are implied by what others need.
-pub(super) const IMPLIED: &[&str] = &["fetch", "prepare", "embed"];
+/// The stages that are implied by what others need.
+pub(super) const IMPLIED: &[(&str, Kind)] =
+    &[("fetch", Kind::Fetch), ("prepare", Kind::Prepare), ("embed", Kind::Embed)];
 
 /// Parameters of a kind of stage.
 pub(super) const fn parameters(kind: Kind) -> &'static [Parameter] {
     match kind {
+        Kind::Embed => EMBED,
         Kind::Pretrain => PRETRAIN,
         Kind::Classify => CLASSIFY,
         Kind::Noop => NOOP,
-        Kind::Fetch | Kind::Prepare | Kind::Embed => &[],
+        Kind::Fetch | Kind::Prepare => &[],
     }
 }
 
-/// Results of a kind of stage, the main one first.
-pub(super) const fn results(kind: Kind) -> &'static [&'static str] {
+/// Results of pre-training where nothing is left to test on.
+pub(super) const PRETRAIN_WITHOUT_TEST: &[&str] = &["val_loss", "best_epoch", "epochs", "train_pairs"];
+
+/// Results of a kind of stage, the main one first. `targets` are what its labels predict; a stage of several has what all have.
+pub(super) fn results(kind: Kind, targets: &[Target]) -> &'static [&'static str] {
     match kind {
         Kind::Pretrain => &["val_loss", "test_loss", "best_epoch", "epochs", "train_pairs"],
-        Kind::Classify => &[
-            "auroc",
-            "val_auroc",
-            "accuracy",
-            "best_epoch",
-            "epochs",
-            "train_samples",
-            "train_positives",
-            "test_samples",
-            "test_positives",
-        ],
+        Kind::Classify => match (targets.contains(&Target::Binary), targets.contains(&Target::Classes)) {
+            (_, false) => &[
+                "auroc",
+                "val_auroc",
+                "accuracy",
+                "best_epoch",
+                "epochs",
+                "train_samples",
+                "train_positives",
+                "test_samples",
+                "test_positives",
+            ],
+            (false, true) => &["accuracy", "val_accuracy", "best_epoch", "epochs", "train_samples", "test_samples"],
+            (true, true) => &["accuracy", "best_epoch", "epochs", "train_samples", "test_samples"],
+        },
         Kind::Noop => &["value"],
-        Kind::Fetch | Kind::Prepare | Kind::Embed => &[],
+        Kind::Embed => &["samples", "width"],
+        Kind::Fetch | Kind::Prepare => &[],
     }
 }
 
@@ -241,7 +336,7 @@ impl Type {
     /// JSON Schema of one value.
     pub(super) fn schema(self) -> Value {
         match self {
-            Self::Vision | Self::Text | Self::Label => json!({"type": "string"}),
+            Self::Vision | Self::Text | Self::Encoder | Self::Label => json!({"type": "string"}),
             Self::Number { min, max, open } => {
                 let mut schema = json!({"type": "number"});
                 schema[if open { "exclusiveMinimum" } else { "minimum" }] = min.into();
@@ -253,6 +348,9 @@ impl Type {
             Self::Whole { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
             Self::WholeOrNull { min, max } => json!({"type": ["integer", "null"], "minimum": min, "maximum": max}),
             Self::Choice(names) => json!({"enum": names}),
+            Self::ChoiceOrNull(names) => {
+                json!({"enum": names.iter().map(|name| json!(name)).chain([Value::Null]).collect::<Vec<_>>()})
+            }
         }
     }
 }

@@ -1,7 +1,10 @@
-//! Sweep files: YAML to a plan of trials, with diagnostics that name line and cure. Pure, but for looking whether the
-//! files of users are there. `docs/sweep-files.md` is the manual.
+//! Sweep files: YAML to a plan of trials, with diagnostics that name line and cure. Pure, but for looking at the files of
+//! users, and asking the hub for the commit of a branch. `docs/sweep-files.md` is the manual.
 
+mod axes;
 mod check;
+mod datasets;
+mod encoders;
 mod error;
 mod file;
 mod keys;

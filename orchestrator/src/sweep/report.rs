@@ -100,7 +100,7 @@ fn shown(node: &Node, stages: &[Stage], check: &mut Check) -> Option<(usize, Opt
         );
         return None;
     };
-    let results = keys::results(stages[at].kind);
+    let results = stages[at].results;
     if !results.contains(&metric) {
         let help = suggestion(metric, results.iter().copied());
         let message = format!("stage `{stage}` has no result `{metric}`");

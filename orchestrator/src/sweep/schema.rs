@@ -1,9 +1,10 @@
 //! The JSON Schema of sweep files, for editors; made from the tables that the parser reads.
 
-use permafrost_worker::task::Kind;
+use permafrost_worker::task::{Kind, Target};
 use serde_json::{Map, Value, json};
 
 use super::{
+    datasets, encoders,
     keys::{self, Key, Parameter},
     registry,
 };
@@ -12,22 +13,39 @@ use super::{
 pub fn schema() -> Value {
     let texts = json!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]});
     let wheel = mapping(keys::WHEEL, |_| json!({"type": "string"}));
+    let columns = mapping(keys::COLUMNS, |name| match keys::LABEL_COLUMNS.contains(&name) {
+        true => texts.clone(),
+        false => json!({"type": "string"}),
+    });
     let dataset = mapping(keys::DATASET, |name| match name {
         "reader" => json!({"enum": registry::READERS}),
-        "root" => json!({"type": "string"}),
+        "root" | "table" => json!({"type": "string"}),
         "train" | "valid" => json!({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}),
+        "max_damaged" | "max_missing" => json!({"type": "number", "minimum": 0, "maximum": 1}),
+        "split" => json!({"enum": datasets::SPLITS}),
+        "held_out" => one_of(datasets::HELD_OUT),
+        "text" => one_of(datasets::REPORT_TEXT),
+        "unit" => one_of(datasets::UNIT),
+        "clean_texts" => json!({"type": "boolean"}),
+        "columns" => columns.clone(),
         "wheel" => wheel.clone(),
+        "resize" => side(),
         _ => whole(),
     });
     let vision = mapping(keys::VISION, |name| match name {
-        "model" => names(&["visual-words"], true),
+        "model" => json!({"enum": registry::models(true)}),
         "descriptors" => json!({"type": "array", "items": {"enum": registry::DESCRIPTORS}, "minItems": 1}),
-        "weights" => json!({"type": "string"}),
-        _ => whole(),
+        "normalise" => one_of(encoders::NORMALISE),
+        "interpolation" => one_of(encoders::INTERPOLATION),
+        "dtype" => one_of(registry::DTYPES),
+        "crop" => side(),
+        "width" | "seed" => whole(),
+        _ => json!({"type": "string"}),
     });
     let text = mapping(keys::TEXT, |name| match name {
-        "model" => names(&["minilm-l6", "bert-wheel"], false),
-        "pooling" => json!({"enum": registry::POOLINGS.iter().map(|(name, _)| name).collect::<Vec<_>>()}),
+        "model" => json!({"enum": registry::models(false)}),
+        "pooling" => one_of(registry::POOLINGS),
+        "dtype" => one_of(registry::DTYPES),
         "wheel" => wheel.clone(),
         "max_tokens" | "width" => whole(),
         _ => json!({"type": "string"}),
@@ -45,7 +63,9 @@ pub fn schema() -> Value {
         "tags" => texts.clone(),
         "datasets" => free(dataset.clone()),
         "encoders" => encoders.clone(),
-        "stages" => free(json!({"anyOf": [stage(Kind::Pretrain), stage(Kind::Classify), stage(Kind::Noop)]})),
+        "stages" => free(json!({
+            "anyOf": [stage(Kind::Embed), stage(Kind::Pretrain), stage(Kind::Classify), stage(Kind::Noop)]
+        })),
         "report" => json!({"anyOf": [{"type": "array", "items": report.clone()}, report.clone()]}),
         _ => json!({"type": "string"}),
     });
@@ -58,8 +78,14 @@ fn whole() -> Value {
     json!({"type": "integer", "minimum": 0})
 }
 
-fn names(own: &[&str], vision: bool) -> Value {
-    json!({"enum": own.iter().copied().chain(registry::paper_names(vision)).collect::<Vec<_>>()})
+/// Length of a side of an image.
+fn side() -> Value {
+    json!({"type": "integer", "minimum": 1, "maximum": registry::MAX_SIDE})
+}
+
+/// One of several names.
+fn one_of<T>(names: &[(&str, T)]) -> Value {
+    json!({"enum": names.iter().map(|(name, _)| name).collect::<Vec<_>>()})
 }
 
 /// A mapping with free keys.
@@ -88,13 +114,21 @@ fn stage(kind: Kind) -> Value {
         "method" => json!({"enum": ["grid", "random"]}),
         "metric" => mapping(keys::METRIC, |name| match name {
             "goal" => json!({"enum": ["minimize", "maximize"]}),
-            _ => json!({"enum": keys::results(kind)}),
+            _ => json!({"enum": results(kind)}),
         }),
         "parameters" => json!({"type": "object", "properties": parameters, "additionalProperties": false}),
         "run_cap" => json!({"type": "integer", "minimum": 1}),
         "early_terminate" | "program" | "command" => json!({"not": {}}),
         _ => json!({"type": "string"}),
     })
+}
+
+/// Results that trials of a kind can have.
+fn results(kind: Kind) -> Vec<&'static str> {
+    let mut names = keys::results(kind, &[Target::Binary]).to_vec();
+    let others = keys::results(kind, &[Target::Classes]);
+    names.extend(others.iter().copied().filter(|name| !keys::results(kind, &[Target::Binary]).contains(name)));
+    names
 }
 
 fn parameter(known: &Parameter) -> Value {

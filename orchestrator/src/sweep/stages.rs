@@ -1,16 +1,15 @@
-//! Stages: their kinds, what they build on, and their search spaces.
+//! Stages: their kinds, what they build on, and what they are compared by.
 
 use std::collections::HashMap;
 
-use permafrost_worker::task::Kind;
-use serde_json::Value as Json;
+use permafrost_worker::task::{Kind, Target};
 
 use super::{
+    axes::Axes,
     check::{Check, Map, start_of, suggestion},
-    file::{Dataset, Method, Stage, SweepFile},
-    keys::{self, Parameter, Type},
-    registry,
-    search::{Axis, Space},
+    file::{Dataset, Goal, Method, Stage, SweepFile},
+    keys,
+    search::Axis,
     yaml::{Entry, Node, Value},
 };
 
@@ -74,28 +73,34 @@ fn order(entries: &[Entry], check: &mut Check) -> Option<Vec<usize>> {
 
 fn stage(entry: &Entry, before: &[Stage], broken_from: bool, file: &SweepFile, check: &mut Check) -> Option<Stage> {
     let what = format!("stage `{}`", entry.key);
-    if keys::IMPLIED.contains(&entry.key.as_str()) {
+    let map = check.map(&entry.node, &what, keys::STAGE);
+    not_in_this_version(&map, check);
+    let kind = kind(entry, &map, check)?;
+    // The embeddings that other stages need are embed trials, too.
+    if keys::IMPLIED.iter().any(|&(name, implied)| name == entry.key && implied != kind) {
         let help = Some("give the stage another name".to_owned());
         let message = format!("`{}` is the name of an implied stage", entry.key);
         check.report("sweep::name", entry.key_span, message, "here", help);
     }
-    let map = check.map(&entry.node, &what, keys::STAGE);
-    not_in_this_version(&map, check);
-    let kind = kind(entry, &map, check)?;
     let from = match map.get("from") {
         Some(node) if !broken_from => Some(from(node, kind, before, check)?),
         _ => None,
     };
     let dataset = if kind == Kind::Noop { None } else { Some(dataset(entry, &map, file, check)?) };
     let method = method(&map, &what, check)?;
-    let (metric, maximize) = metric(&map, kind, check)?;
     let inherits = kind == Kind::Classify && map.get("from").is_some();
-    let labels = dataset.map_or(&[][..], |at| match &file.datasets[at].1 {
-        Dataset::OpenI { .. } => registry::OPEN_I_LABELS,
-        Dataset::Folder { reader, .. } if reader == "rsna" => registry::RSNA_LABELS,
-        Dataset::Folder { .. } => &[],
-    });
-    let (axes, given) = Axes { kind, method, inherits, labels, file, what: &what }.read(&map, &entry.node, check)?;
+    let collection = dataset.map(|at| &file.datasets[at].1);
+    let reading = Axes { kind, method, inherits, dataset: collection, file, what: &what };
+    let axes = reading.read(&map, &entry.node, check);
+    let targets = axes.as_ref().map_or_else(Vec::new, |(axes, _)| targets(axes, collection));
+    let results = match kind {
+        Kind::Pretrain if collection.is_some_and(|dataset| !dataset.has_test()) => keys::PRETRAIN_WITHOUT_TEST,
+        _ => keys::results(kind, &targets),
+    };
+    // Which results there are is known only with the labels.
+    let metric = axes.as_ref().and_then(|_| metric(&map, kind, results, check));
+    let (axes, given) = axes?;
+    texts(entry, kind, dataset, file, check);
     Some(Stage {
         name: entry.key.clone(),
         span: entry.key_span,
@@ -103,11 +108,30 @@ fn stage(entry: &Entry, before: &[Stage], broken_from: bool, file: &SweepFile, c
         from,
         dataset,
         method,
-        metric,
-        maximize,
+        results,
+        metric: metric?,
         axes,
         given,
     })
+}
+
+/// What the labels of a stage predict.
+fn targets(axes: &[Axis], dataset: Option<&Dataset>) -> Vec<Target> {
+    let labels = axes.iter().find(|(name, _)| name == "label").and_then(|(_, space)| space.values());
+    let labels = labels.unwrap_or_default().iter().filter_map(|label| label.as_str());
+    labels.filter_map(|label| dataset?.target(label)).collect()
+}
+
+/// Complains of pre-training without texts.
+fn texts(entry: &Entry, kind: Kind, dataset: Option<usize>, file: &SweepFile, check: &mut Check) {
+    if let Some((name, dataset)) = dataset.map(|at| &file.datasets[at])
+        && kind == Kind::Pretrain
+        && !dataset.has_texts()
+    {
+        let message = format!("dataset `{name}` has no texts to pre-train with");
+        let help = "name another `dataset`; a table has texts when its `columns` name a `text`".to_owned();
+        check.report("sweep::conflict", entry.key_span, message, "this stage pre-trains", Some(help));
+    }
 }
 
 fn not_in_this_version(map: &Map<'_>, check: &mut Check) {
@@ -183,7 +207,9 @@ fn dataset(entry: &Entry, map: &Map<'_>, file: &SweepFile, check: &mut Check) ->
         }
         None if file.datasets.len() == 1 => Some(0),
         // A dataset, or the key for it, that is wrong was told already.
-        None if file.datasets.is_empty() && check.problems.iter().any(|other| other.code != "sweep::missing_key") => {
+        None if file.datasets.is_empty()
+            && (file.has_datasets || check.problems.iter().any(|other| other.code != "sweep::missing_key")) =>
+        {
             None
         }
         None => {
@@ -236,268 +262,19 @@ fn method(map: &Map<'_>, what: &str, check: &mut Check) -> Option<Method> {
     }
 }
 
-fn metric(map: &Map<'_>, kind: Kind, check: &mut Check) -> Option<(String, bool)> {
-    let results = keys::results(kind);
-    let usual = |name: &str| !name.ends_with("loss");
-    let Some(node) = map.get("metric") else { return Some((results[0].to_owned(), usual(results[0]))) };
+/// What the trials of a stage are compared by; the outer option is whether the file is right.
+fn metric(map: &Map<'_>, kind: Kind, results: &[&'static str], check: &mut Check) -> Option<Option<(String, Goal)>> {
+    let usual = |name: &str| if name.ends_with("loss") { Goal::Minimize } else { Goal::Maximize };
+    let Some(node) = map.get("metric") else {
+        let main = results.first().filter(|_| kind != Kind::Embed);
+        return Some(main.map(|name| ((*name).to_owned(), usual(name))));
+    };
     let metric = check.map(node, "`metric`", keys::METRIC);
     let name = check.choice(metric.get("name")?, "result", results)?;
-    let maximize = match metric.get("goal") {
+    let goal = match metric.get("goal") {
         None => usual(&name),
-        Some(node) => check.choice(node, "goal", &["minimize", "maximize"])? == "maximize",
+        Some(node) if check.choice(node, "goal", &["minimize", "maximize"])? == "maximize" => Goal::Maximize,
+        Some(_) => Goal::Minimize,
     };
-    Some((name, maximize))
-}
-
-/// Reads the search space of a stage.
-struct Axes<'a> {
-    kind: Kind,
-    method: Method,
-    inherits: bool,
-    labels: &'a [&'a str],
-    file: &'a SweepFile,
-    what: &'a str,
-}
-
-impl Axes<'_> {
-    /// The axes of the file in its order, then every other parameter with its default; and how many stand in the file.
-    fn read(&self, map: &Map<'_>, node: &Node, check: &mut Check) -> Option<(Vec<Axis>, usize)> {
-        let known: Vec<&Parameter> =
-            keys::parameters(self.kind).iter().filter(|p| !(self.inherits && p.name == "vision")).collect();
-        let before = check.problems.len();
-        let mut axes = Vec::new();
-        if let Some(node) = map.get("parameters") {
-            for entry in check.entries(node, "`parameters`") {
-                let Some(parameter) = known.iter().find(|parameter| parameter.name == entry.key) else {
-                    let what = format!("{} ({})", self.what, self.kind.name());
-                    check.unknown_key(entry, &format!("`parameters` of {what}"), known.iter().map(|p| p.name));
-                    continue;
-                };
-                if let Some(space) = self.space(entry, parameter, check) {
-                    axes.push((entry.key.clone(), space));
-                }
-            }
-        }
-        let given = axes.len();
-        for parameter in known {
-            if axes.iter().any(|(name, _)| name == parameter.name) {
-                continue;
-            }
-            match parameter.default() {
-                Some(value) => axes.push((parameter.name.to_owned(), Space::constant(value))),
-                // A key that is misspelt was told already.
-                None if check.problems.len() > before => {}
-                None if map.get("parameters").is_none() && before > 0 => {}
-                None => {
-                    let help = Some(format!("add `{}` under `parameters`: {}", parameter.name, parameter.doc));
-                    let message = format!("{} has no parameter `{}`", self.what, parameter.name);
-                    check.report("sweep::missing_key", start_of(node), message, "in this stage", help);
-                }
-            }
-        }
-        (check.problems.len() == before).then_some((axes, given))
-    }
-
-    fn space(&self, entry: &Entry, parameter: &Parameter, check: &mut Check) -> Option<Space> {
-        let what = format!("parameter `{}`", entry.key);
-        if !matches!(entry.node.value, Value::Map(_)) {
-            let shown = entry.node.json().map_or_else(|| "...".to_owned(), |value| value.to_string());
-            let key = if matches!(entry.node.value, Value::List(_)) { "values" } else { "value" };
-            let help = Some(format!("write `{}: {{{key}: {shown}}}`", entry.key));
-            let message = format!("{what} must be a mapping, not {}", entry.node.kind());
-            check.report("sweep::wrong_type", entry.node.span, message, "here", help);
-            return None;
-        }
-        let map = check.map(&entry.node, &what, keys::PARAMETER);
-        match (map.get("value"), map.get("values")) {
-            (Some(node), None) => Some(Space::constant(self.value(node, parameter, check)?)),
-            (None, Some(node)) => self.values(node, &map, parameter, check),
-            (Some(_), Some(node)) => {
-                check.report(
-                    "sweep::conflict",
-                    node.span,
-                    format!("{what} has both `value` and `values`"),
-                    "remove one",
-                    None,
-                );
-                None
-            }
-            (None, None) => self.distribution(&entry.node, &map, parameter, check),
-        }
-    }
-
-    fn values(&self, node: &Node, map: &Map<'_>, parameter: &Parameter, check: &mut Check) -> Option<Space> {
-        let Value::List(items) = &node.value else {
-            check.wrong_type(node, "`values`", "a list");
-            return None;
-        };
-        if items.is_empty() {
-            let message = format!("`{}` has no values: the grid is empty", parameter.name);
-            check.report("sweep::empty", node.span, message, "name at least one", None);
-            return None;
-        }
-        let values: Vec<Json> = items.iter().map(|item| self.value(item, parameter, check)).collect::<Option<_>>()?;
-        for (i, value) in values.iter().enumerate() {
-            if values[..i].contains(value) {
-                check.report(
-                    "sweep::duplicate_value",
-                    items[i].span,
-                    format!("{value} is there twice"),
-                    "again here",
-                    None,
-                );
-                return None;
-            }
-        }
-        let probabilities = match map.get("probabilities") {
-            None => None,
-            Some(node) => Some(probabilities(node, values.len(), check)?),
-        };
-        Some(Space::Values { values, probabilities })
-    }
-
-    fn distribution(&self, node: &Node, map: &Map<'_>, parameter: &Parameter, check: &mut Check) -> Option<Space> {
-        let whole = matches!(parameter.kind, Type::Whole { .. } | Type::WholeOrNull { .. });
-        let name = match map.get("distribution") {
-            Some(node) => check.choice(node, "distribution", keys::DISTRIBUTIONS)?,
-            None if map.get("min").is_some() && map.get("max").is_some() => {
-                (if whole { "int_uniform" } else { "uniform" }).to_owned()
-            }
-            None => {
-                let help = Some("give it a `value`, `values`, or `min` and `max`".to_owned());
-                let message = format!("parameter `{}` has no values", parameter.name);
-                check.report("sweep::missing_key", start_of(node), message, "here", help);
-                return None;
-            }
-        };
-        if self.method == Method::Grid {
-            let help = Some("list its `values`, or use `method: random` with a `run_cap`".to_owned());
-            let message = format!("a grid cannot go over the range of `{}`", parameter.name);
-            check.report("sweep::unsupported", start_of(node), message, "here", help);
-            return None;
-        }
-        let mut bound = |key: &str| match map.get(key) {
-            Some(node) => check.number(node, &format!("`{key}`")),
-            None => {
-                let message = format!("distribution {name} of `{}` needs `{key}`", parameter.name);
-                check.report("sweep::missing_key", start_of(node), message, "here", None);
-                None
-            }
-        };
-        let space = match name.as_str() {
-            "uniform" => Space::Uniform { min: bound("min")?, max: bound("max")? },
-            "int_uniform" => Space::IntUniform { min: bound("min")? as i64, max: bound("max")? as i64 },
-            "q_uniform" => Space::QUniform { min: bound("min")?, max: bound("max")?, q: bound("q")? },
-            "log_uniform_values" => Space::LogUniform { min: bound("min")?, max: bound("max")? },
-            _ => {
-                let help = Some("give it `value` or `values`".to_owned());
-                check.report(
-                    "sweep::missing_key",
-                    start_of(node),
-                    format!("distribution {name} needs values"),
-                    "here",
-                    help,
-                );
-                return None;
-            }
-        };
-        self.in_range(&space, node, parameter, whole, check).then_some(space)
-    }
-
-    /// Whether all that a distribution can give is allowed.
-    fn in_range(&self, space: &Space, node: &Node, parameter: &Parameter, whole: bool, check: &mut Check) -> bool {
-        let (low, high) = match *space {
-            Space::Uniform { min, max } | Space::QUniform { min, max, .. } | Space::LogUniform { min, max } => {
-                (min, max)
-            }
-            Space::IntUniform { min, max } => (min as f64, max as f64),
-            // Values are checked one by one.
-            Space::Values { .. } => return true,
-        };
-        let positive = matches!(space, Space::LogUniform { .. }) && low <= 0.0;
-        let quantised = matches!(*space, Space::QUniform { q, .. } if q <= 0.0);
-        if low >= high || positive || quantised {
-            check.report(
-                "sweep::out_of_range",
-                start_of(node),
-                format!("nothing lies between {low} and {high}"),
-                "here",
-                None,
-            );
-            return false;
-        }
-        if whole != matches!(space, Space::IntUniform { .. }) {
-            let right = if whole { "int_uniform" } else { "uniform, q_uniform or log_uniform_values" };
-            let message = format!("this distribution does not give what `{}` needs", parameter.name);
-            check.report("sweep::wrong_type", start_of(node), message, "here", Some(format!("use {right}")));
-            return false;
-        }
-        [low, high].into_iter().all(|value| {
-            let value = if whole { Json::from(value as i64) } else { Json::from(value) };
-            self.allowed(&value, node, parameter, check)
-        })
-    }
-
-    fn value(&self, node: &Node, parameter: &Parameter, check: &mut Check) -> Option<Json> {
-        let Some(value) = node.json().filter(|value| !value.is_array()) else {
-            check.wrong_type(node, &format!("a value of `{}`", parameter.name), "a number or a text");
-            return None;
-        };
-        // 1 is as good as 1.0 where a number is wanted, and must have the same identity.
-        let value = match (parameter.kind, &node.value) {
-            (Type::Number { .. }, Value::Int(number)) => Json::from(*number as f64),
-            _ => value,
-        };
-        self.allowed(&value, node, parameter, check).then_some(value)
-    }
-
-    fn allowed(&self, value: &Json, node: &Node, parameter: &Parameter, check: &mut Check) -> bool {
-        let vision = || self.file.vision.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
-        let text = || self.file.text.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
-        let name = parameter.name;
-        let (fits, wanted, help) = match parameter.kind {
-            Type::Vision => one_of(value, &vision(), "a vision encoder"),
-            Type::Text => one_of(value, &text(), "a text encoder"),
-            Type::Label => one_of(value, self.labels, "a label of the collection"),
-            Type::Choice(names) => one_of(value, names, "a known value"),
-            Type::Number { min, max, open } => {
-                let fits = value.as_f64().is_some_and(|v| v >= min && v <= max && !(open && v == min));
-                let lower = if open { format!("more than {min}") } else { format!("at least {min}") };
-                let upper = if max < f64::MAX { format!(" and at most {max}") } else { String::new() };
-                (fits, format!("a number, {lower}{upper}"), None)
-            }
-            Type::Whole { min, max } | Type::WholeOrNull { min, max } => {
-                let null = matches!(parameter.kind, Type::WholeOrNull { .. });
-                let fits = value.as_u64().is_some_and(|v| v >= min && v <= max) || (null && value.is_null());
-                let or = if null { ", or null" } else { "" };
-                (fits, format!("a whole number from {min} to {max}{or}"), None)
-            }
-        };
-        if !fits {
-            let message = format!("`{name}` cannot be {value}");
-            check.report("sweep::out_of_range", node.span, message, &format!("must be {wanted}"), help);
-        }
-        fits
-    }
-}
-
-fn one_of(value: &Json, names: &[&str], wanted: &str) -> (bool, String, Option<String>) {
-    let text = value.as_str().unwrap_or_default();
-    let fits = value.is_string() && names.contains(&text);
-    (fits, wanted.to_owned(), (!fits).then(|| suggestion(text, names.iter().copied())))
-}
-
-fn probabilities(node: &Node, count: usize, check: &mut Check) -> Option<Vec<f64>> {
-    let Value::List(items) = &node.value else {
-        check.wrong_type(node, "`probabilities`", "a list of numbers");
-        return None;
-    };
-    let shares: Vec<f64> = items.iter().map(|item| check.number(item, "a probability")).collect::<Option<_>>()?;
-    let sum: f64 = shares.iter().sum();
-    if shares.len() != count || shares.iter().any(|&share| share < 0.0) || (sum - 1.0).abs() > 1e-6 {
-        let message = format!("{} probabilities for {count} values, their sum is {sum}", shares.len());
-        check.report("sweep::out_of_range", node.span, message, "one a value, none negative, sum 1", None);
-        return None;
-    }
-    Some(shares)
+    Some(Some((name, goal)))
 }

@@ -70,6 +70,8 @@ pub struct PlannedTrial {
     pub parameters: serde_json::Value,
     /// Bytes it leaves on disk when it is done; an estimate, see `docs/sweep-files.md`.
     pub disk_bytes: u64,
+    /// Bytes of memory that it needs while it runs, alone; an estimate.
+    pub memory_bytes: u64,
 }
 
 /// A table to print: an entry of `report:`.

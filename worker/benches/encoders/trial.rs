@@ -64,8 +64,7 @@ impl Trial {
     }
 
     pub fn of_reports(collection: &Collection, weights: Option<&Path>) -> Result<Self> {
-        let (name, max_tokens) =
-            if weights.is_some() { ("minilm-l6", MAX_TOKENS) } else { ("encoders/model", 16) };
+        let (name, max_tokens) = if weights.is_some() { ("minilm-l6", MAX_TOKENS) } else { ("encoders/model", 16) };
         let report = |(number, text): (usize, &String)| Report { id: number.to_string(), text: text.clone() };
         let reports: Vec<Report> = collection.notes.iter().enumerate().map(report).collect();
         let image = |number: usize| Image { id: number.to_string(), report: Some(number), ..Image::default() };
@@ -167,8 +166,10 @@ fn weights_of(family: Family, folder: &Path) -> Result<Weights> {
 /// When all was loaded, which the first line of the log says, and when it ended.
 #[derive(Default)]
 struct Watch {
-    times: Mutex<(Option<Instant>, Option<(Instant, Outcome)>)>,
+    times: Mutex<(Option<Instant>, Option<End>)>,
 }
+
+type End = (Instant, Outcome);
 
 impl Reporter for Watch {
     fn progress(&self, _: usize, _: u64, _: u64) {}

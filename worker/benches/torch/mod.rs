@@ -19,12 +19,8 @@ pub struct Torch {
 
 impl Torch {
     pub fn start<S: AsRef<OsStr>>(python: &str, script: &str, arguments: impl IntoIterator<Item = S>) -> Result<Self> {
-        let mut child = Command::new(python)
-            .arg(script)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut child =
+            Command::new(python).arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = child.stdin.take().ok_or("no standard input")?;
         let output = BufReader::new(child.stdout.take().ok_or("no standard output")?);
         let mut torch = Self { name: String::new(), child, input, output };

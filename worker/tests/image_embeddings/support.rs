@@ -84,7 +84,7 @@ impl Home {
     pub fn lease(&self, task: &Embed, attempt: u32, checkpoints: Vec<Checkpoint>) -> Lease {
         let task = Task::Embed(task.clone());
         let inputs = BTreeMap::from([(self.dataset, self.artifacts.clone())]);
-        Lease { trial: task.id().unwrap(), attempt: attempt.into(), task, inputs, checkpoints }
+        Lease { trial: task.id().unwrap(), attempt, task, inputs, checkpoints }
     }
 
     pub fn run(&self, leases: Vec<Lease>, threads: usize, stop: &Stopper) -> Vec<Member> {

@@ -4,8 +4,9 @@
 use std::{
     fmt::Write as _,
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use permafrost::store::SqlValue;
@@ -198,6 +199,25 @@ fn whatever_is_killed_the_shards_are_the_same() {
     assert_eq!(killed.outcome(), expected.outcome());
     nothing_ran_twice(&killed);
     assert!(kills >= 2, "only {kills} kills: the run was over too soon");
+}
+
+/// Folders of real X-rays and of real weights; none, said aloud, where they are not at hand. Weights are made once, and kept.
+fn shared() -> Option<(PathBuf, PathBuf)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let shared = std::env::var_os("PERMAFROST_SHARED").map_or_else(|| root.join("../shared"), PathBuf::from);
+    let (data, script) = (shared.join("data/covid-cxr"), shared.join("weights/get.sh"));
+    let skipped = |why: String| {
+        writeln!(std::io::stderr().lock(), "skipped real_x_rays_through_real_encoders: {why}").unwrap();
+        None
+    };
+    if !data.is_dir() || !script.is_file() {
+        return skipped(format!("{} has no X-rays; set PERMAFROST_SHARED", shared.display()));
+    }
+    let weights = Path::new(env!("CARGO_TARGET_TMPDIR")).join("weights");
+    match Command::new("bash").arg(script).arg(&weights).stdout(Stdio::null()).output() {
+        Ok(output) if output.status.success() => Some((data.canonicalize().unwrap(), weights)),
+        other => skipped(format!("no weights: {other:?}")),
+    }
 }
 
 /// Real X-rays with notes and patients, DINOv2-S, MiniLM: the shipped sweep.

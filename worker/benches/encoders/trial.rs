@@ -166,8 +166,10 @@ fn weights_of(family: Family, folder: &Path) -> Result<Weights> {
 /// When all was loaded, which the first line of the log says, and when it ended.
 #[derive(Default)]
 struct Watch {
-    times: Mutex<(Option<Instant>, Option<(Instant, Outcome)>)>,
+    times: Mutex<(Option<Instant>, Option<End>)>,
 }
+
+type End = (Instant, Outcome);
 
 impl Reporter for Watch {
     fn progress(&self, _: usize, _: u64, _: u64) {}

@@ -229,8 +229,8 @@ fn exp(x: f32) -> f32 {
     let whole = rounded - ROUND;
     let rest = bounded - whole * LN_2[0] - whole * LN_2[1];
     // The series of Taylor: `rest` is at most 0.35.
-    let mut sum = 1.0 / 720.0;
-    for divisor in [120.0_f32, 24.0, 6.0, 2.0, 1.0, 1.0] {
+    let mut sum = 1.0 / 5040.0;
+    for divisor in [720.0_f32, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0] {
         sum = sum * rest + 1.0 / divisor;
     }
     let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));

@@ -27,13 +27,13 @@ fn a_stop_at_any_shard_changes_no_bit() {
             home.lease(task, attempt + 1, member.checkpoints.clone())
         });
         let second = home.run(leases.collect(), 3, &|_| None);
-        for ((first, second), whole) in first.iter().zip(&second).zip(&whole) {
+        // A member that ended first may lack the last row of a shard that the other one has.
+        let kept = first.iter().map(|member| member.checkpoints.len() * SHARD).min().unwrap().min(IMAGES);
+        assert!(kept + 3 * SHARD > stopped_at as usize, "{kept} rows kept of {stopped_at}");
+        for (second, whole) in second.iter().zip(&whole) {
             assert_eq!(second.result(), *whole, "stopped at {stopped_at}");
             assert_eq!(second.rows, IMAGES as u64);
-            // Of two lanes each may have left a shard that is not whole.
-            let kept = first.checkpoints.len() * SHARD;
-            assert!(kept + 2 * SHARD > stopped_at as usize, "{kept} rows kept of {stopped_at}");
-            assert!(second.encoded() <= IMAGES - kept.min(IMAGES), "{} encoded, {kept} kept", second.encoded());
+            assert!(second.encoded() <= IMAGES - kept, "{} encoded, {kept} kept", second.encoded());
         }
     }
 }

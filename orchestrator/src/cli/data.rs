@@ -166,8 +166,8 @@ fn look(name: &str, task: &Prepare, wheel: Option<PathBuf>, depth: Depth, quiet:
     };
     let published = check::published(&task.reader, &task.split);
     // Images without files, such as Open-i's, are not looked for.
-    let (root, depth) = match &prepared.dataset.root {
-        Some(root) => (root.clone(), depth),
+    let (root, depth) = match task.reader.root() {
+        Some(root) => (root.to_owned(), depth),
         None => (PathBuf::new(), Depth::Nothing),
     };
     let options = check::Options { root: &root, depth, published: &published, listed: &prepared.listed };

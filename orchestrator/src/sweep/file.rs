@@ -1,6 +1,6 @@
 //! The typed sweep file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use miette::SourceSpan;
 use permafrost_worker::{
@@ -49,6 +49,20 @@ pub(super) enum Source {
     Covidx { root: PathBuf },
     Siim { root: PathBuf, unit: Unit },
     Table { path: PathBuf, root: PathBuf, columns: Box<Columns>, clean_texts: bool, max_missing: f64 },
+}
+
+impl Source {
+    /// Folder of the images.
+    pub(super) fn root(&self) -> Option<&Path> {
+        match self {
+            Self::OpenI { .. } => None,
+            Self::MimicCxr { root, .. }
+            | Self::Rsna { root }
+            | Self::Covidx { root }
+            | Self::Siim { root, .. }
+            | Self::Table { root, .. } => Some(root),
+        }
+    }
 }
 
 impl Dataset {

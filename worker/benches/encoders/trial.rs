@@ -17,7 +17,7 @@ use permafrost_worker::{
     id::TrialId,
     images::{self, Limits},
     protocol::{Artifact, Checkpoint, Lease, Outcome, Stop},
-    task::{Embed, Encoder, Pixels, Pooling, Task, Weights},
+    task::{Embed, Encoder, Location, Pixels, Pooling, Task, Weights},
 };
 
 use crate::{collection::Collection, torch::Result};
@@ -50,8 +50,7 @@ impl Trial {
             ..Image::default()
         };
         let images = collection.images.iter().enumerate().map(image).collect();
-        let mut dataset = Dataset::new(vec![], vec![], images)?;
-        dataset.root = Some(collection.root.clone());
+        let dataset = Dataset::new(vec![], vec![], images)?;
         let samples = collection.images.iter().map(|file| file.display().to_string()).collect();
         Self::new(collection, &dataset, samples, folder(weights, name), |folder| {
             Ok(Encoder::Dinov2 {
@@ -84,8 +83,9 @@ impl Trial {
     ) -> Result<Self> {
         let home = tempfile::tempdir()?;
         let artifacts = vec![dataset.save(home.path(), &home.path().join("artifacts/dataset"))?];
-        let task = Embed::pooled(TrialId::of(&"collection")?, encoder(&folder)?);
         let root = collection.root.clone();
+        let mut task = Embed::pooled(TrialId::of(&"collection")?, encoder(&folder)?);
+        task.root = Some(Location { location: root.clone() });
         Ok(Self { home, task, artifacts, folder, root, samples, attempt: 0, outcome: None })
     }
 

@@ -28,10 +28,6 @@ const FORMAT: u32 = 1;
 pub struct Dataset {
     /// Version of the layout of `dataset.json`.
     format: u32,
-    /// Folder that files of images and masks are relative to, as it was when the collection was prepared; none: no image has a
-    /// file. Read it through [`Self::folder`], which sees that it is still there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub root: Option<PathBuf>,
     /// Names of the binary label columns, as sweep files write them, such as `normal` or `pleural-effusion`.
     pub labels: Vec<String>,
     /// Label columns of which each image has one of several classes.
@@ -151,7 +147,7 @@ impl Dataset {
     /// [`Error::Input`] when the parts do not fit together; see [`Dataset::load`].
     pub fn with_columns(columns: LabelColumns, reports: Vec<Report>, images: Vec<Image>) -> Result<Self> {
         let LabelColumns { binary: labels, classes, numbers } = columns;
-        let dataset = Self { format: FORMAT, root: None, labels, classes, numbers, reports, images };
+        let dataset = Self { format: FORMAT, labels, classes, numbers, reports, images };
         dataset.check().map_err(Error::input)?;
         Ok(dataset)
     }
@@ -196,28 +192,6 @@ impl Dataset {
         let path = folder.join(FILE);
         files::write_atomic(&path, |out| serde_json::to_writer(out, self).map_err(std::io::Error::from))?;
         files::describe(home, &path)
-    }
-
-    /// The folder that files of images and masks are relative to.
-    ///
-    /// # Errors
-    /// [`Error::Input`] when the collection has no files, or the folder is gone.
-    pub fn folder(&self) -> Result<&Path> {
-        let root = self.root.as_deref().ok_or_else(|| Error::Input {
-            what: "the collection has no image files".to_owned(),
-            cure: Some("use an encoder that reads no pixels, or a collection that has images".to_owned()),
-        })?;
-        if root.is_dir() {
-            return Ok(root);
-        }
-        Err(Error::Input {
-            what: format!("{}, the folder of the images, is gone", root.display()),
-            cure: Some(
-                "name its new place in the sweep file, launch again, and `permafrost retry` the prepare trial: it then \
-                 notes where the images are now"
-                    .to_owned(),
-            ),
-        })
     }
 
     /// Checks that the parts fit together.

@@ -11,7 +11,7 @@ mod pass;
 mod sink;
 mod units;
 
-use std::{collections::BTreeMap, ops::Range, sync::mpsc};
+use std::{collections::BTreeMap, ops::Range, path::Path, sync::mpsc};
 
 use self::{
     model::Model,
@@ -25,7 +25,7 @@ use crate::{
     device::Device,
     error::{Error, Result},
     execute::{Job, Reporter},
-    task::Output,
+    task::{Embed, Output},
 };
 
 /// Pixels of the images that go through a card together.
@@ -50,7 +50,7 @@ pub(super) fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result
     }
     let (lease, task) = (&job.leases[0], super::task(job, 0)?);
     let dataset = Dataset::load(&job.home, lease.inputs.get(&task.dataset).map_or(&[][..], Vec::as_slice))?;
-    let root = dataset.folder()?;
+    let root = folder(task)?;
     let (model, pixels, place) = Model::open(task, lease, &job.home, &device.candle())?;
     let Units { ids, units } = Units::of(&dataset.images);
     for member in 0..job.leases.len() {
@@ -66,6 +66,21 @@ pub(super) fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result
     }
     pass.finish();
     Ok(())
+}
+
+/// The folder of the images.
+fn folder(task: &Embed) -> Result<&Path> {
+    let root = task.root.as_ref().ok_or_else(|| Error::Input {
+        what: "the collection has no image files".to_owned(),
+        cure: Some("use an encoder that reads no pixels, or a collection that has images".to_owned()),
+    })?;
+    if root.location.is_dir() {
+        return Ok(&root.location);
+    }
+    Err(Error::Input {
+        what: format!("{}, the folder of the images, is gone", root.location.display()),
+        cure: Some("name its new place in the sweep file, and launch again".to_owned()),
+    })
 }
 
 /// Each image alone, on one of so many lanes.

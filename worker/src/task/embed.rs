@@ -21,6 +21,8 @@ pub struct Embed {
     pub output: Output,
     /// How values are kept.
     pub dtype: Dtype,
+    /// Folder that the files of images are relative to; none: the encoder reads no pixels.
+    pub root: Option<Location>,
     /// Largest share of damaged images, in [0, 1]; more are an error. Damaged images have no embedding.
     pub max_damaged: f64,
 }
@@ -191,7 +193,7 @@ impl Weights {
 impl Embed {
     /// The usual: one f32 vector a sample; one damaged image in a hundred is borne.
     pub const fn pooled(dataset: TrialId, encoder: Encoder) -> Self {
-        Self { dataset, encoder, output: Output::Pooled, dtype: Dtype::F32, max_damaged: 0.01 }
+        Self { dataset, encoder, output: Output::Pooled, dtype: Dtype::F32, root: None, max_damaged: 0.01 }
     }
 
     /// See [`Task::array_key`]: members of an array share what they read and one pass through the encoder.

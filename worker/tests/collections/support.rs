@@ -118,7 +118,7 @@ pub fn read(reader: &Reader, split: Splitting) -> Prepared {
 pub fn look(reader: &Reader, split: Splitting, depth: Depth) -> Findings {
     let Prepared { dataset, listed, .. } = read(reader, split);
     let published = check::published(reader, &split);
-    let root = dataset.folder().unwrap();
+    let root = reader.root().unwrap();
     let options = check::Options { root, depth, published: &published, listed: &listed };
     check::check(&dataset, &options, &|_, _| false).unwrap()
 }

@@ -17,7 +17,7 @@ use permafrost_worker::{
     id::TrialId,
     protocol::{Artifact, Checkpoint, Failure, Lease, Outcome, Stop},
     random::{Key, Purpose},
-    task::{Dtype, Embed, Encoder, Output, Pixels, Task, Weights},
+    task::{Dtype, Embed, Encoder, Location, Output, Pixels, Task, Weights},
 };
 
 pub const PIXELS: Pixels = Pixels { resize: 64, crop: 56 };
@@ -57,8 +57,7 @@ impl Home {
             file: file.as_ref().map(PathBuf::from),
             ..Image::default()
         };
-        let mut dataset = Dataset::new(vec![], vec![], images.iter().map(image).collect()).unwrap();
-        dataset.root = Some(root);
+        let dataset = Dataset::new(vec![], vec![], images.iter().map(image).collect()).unwrap();
         let artifacts = vec![dataset.save(folder.path(), &folder.path().join("artifacts/dataset")).unwrap()];
         Self { folder, dataset: TrialId::of(&"collection").unwrap(), artifacts, images }
     }
@@ -78,7 +77,8 @@ impl Home {
     }
 
     pub fn embed(&self, output: Output, dtype: Dtype) -> Embed {
-        Embed { output, dtype, ..Embed::pooled(self.dataset, dinov2()) }
+        let root = Some(Location { location: self.root() });
+        Embed { output, dtype, root, ..Embed::pooled(self.dataset, dinov2()) }
     }
 
     pub fn lease(&self, task: &Embed, attempt: u32, checkpoints: Vec<Checkpoint>) -> Lease {

@@ -1,5 +1,7 @@
 //! The trials that others need: fetching, preparing, encoding.
 
+use std::path::{Path, PathBuf};
+
 use permafrost_worker::{
     id::TrialId,
     task::{Dtype, Embed, Encoder as Encoding, Fetch, Location, Output, Pixels, Prepare, Reader, Task, Wheel},
@@ -60,14 +62,14 @@ impl<'a> Planner<'a> {
                 return Ok(Reader::OpenI { wheel: self.wheel(wheel)?, reports: *reports, images: *images });
             }
             Source::MimicCxr { root, held_out, text } => {
-                Reader::MimicCxr { location: root.clone(), fingerprint, held_out: *held_out, text: *text }
+                Reader::MimicCxr { location: absolute(root), fingerprint, held_out: *held_out, text: *text }
             }
-            Source::Rsna { root } => Reader::Rsna { location: root.clone(), fingerprint },
-            Source::Covidx { root } => Reader::Covidx { location: root.clone(), fingerprint },
-            Source::Siim { root, unit } => Reader::Siim { location: root.clone(), fingerprint, unit: *unit },
+            Source::Rsna { root } => Reader::Rsna { location: absolute(root), fingerprint },
+            Source::Covidx { root } => Reader::Covidx { location: absolute(root), fingerprint },
+            Source::Siim { root, unit } => Reader::Siim { location: absolute(root), fingerprint, unit: *unit },
             Source::Table { path, root, columns, clean_texts, max_missing } => Reader::Table {
-                location: path.clone(),
-                root: Location { location: root.clone() },
+                location: absolute(path),
+                root: Location { location: absolute(root) },
                 fingerprint,
                 columns: columns.clone(),
                 clean_texts: *clean_texts,
@@ -144,6 +146,7 @@ impl<'a> Planner<'a> {
             encoder: encoding,
             output,
             dtype: dtype.unwrap_or(encoder.dtype),
+            root: collection.source.root().filter(|_| pixels).map(|root| Location { location: absolute(root) }),
             max_damaged: if pixels { collection.max_damaged } else { registry::MAX_DAMAGED },
         };
         let values = estimate::values(&encoder.model, encoder.width, output);
@@ -236,6 +239,11 @@ impl<'a> Planner<'a> {
             }
         }
     }
+}
+
+/// Another process will use it, which may have been started elsewhere.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn conflict(what: String, help: Option<String>) -> Wrong {

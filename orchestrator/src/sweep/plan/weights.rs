@@ -17,6 +17,7 @@ use super::{
         registry,
         types::Missing,
     },
+    needs::absolute,
     trials::{Made, Planner, Wrong},
 };
 
@@ -40,11 +41,11 @@ impl Planner<'_> {
                     Ok(found) => {
                         check_width(&found, width, files, span)?;
                         let fingerprint = self.fingerprint(&what(&files.model), &location, &found);
-                        (Weights::Folder { location, fingerprint }, bytes_of(&found))
+                        (Weights::Folder { location: absolute(&location), fingerprint }, bytes_of(&found))
                     }
                     Err(names) => {
                         self.miss(missing_files(files, &location, &names));
-                        (Weights::Folder { location, fingerprint: String::new() }, usual)
+                        (Weights::Folder { location: absolute(&location), fingerprint: String::new() }, usual)
                     }
                 }
             }
@@ -90,7 +91,7 @@ impl Planner<'_> {
             .collect();
         let fingerprint = if missing.is_empty() { self.fingerprint(&what, file, &paths) } else { String::new() };
         self.miss(missing);
-        Encoding::Imported { location: file.to_owned(), ids: Location { location: ids.to_owned() }, fingerprint }
+        Encoding::Imported { location: absolute(file), ids: Location { location: absolute(ids) }, fingerprint }
     }
 
     /// Fingerprint of files that are there; what cannot be read is noted.

@@ -179,5 +179,5 @@ fn found(
     }
     sentences.extend(named("images without a file, left out", &missing));
     let counts = vec![("images_missing", missing.count)];
-    Ok(Some(Found { columns, images, root: Some(root.to_owned()), counts, sentences, ..Found::default() }))
+    Ok(Some(Found { columns, images, counts, sentences, ..Found::default() }))
 }

@@ -44,7 +44,6 @@ pub(super) fn read(
         columns: LabelColumns::default(),
         reports: dataset.reports,
         images,
-        root: Some(location.to_owned()),
         sentences: describe(&counts),
         counts: numbers(&counts),
         listed,

@@ -7,10 +7,7 @@ mod places;
 mod summary;
 mod table;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 pub(super) use self::challenges::DIAGNOSES;
 pub use self::places::Required;
@@ -46,8 +43,6 @@ struct Found {
     columns: LabelColumns,
     reports: Vec<Report>,
     images: Vec<Image>,
-    /// Folder of the images' files.
-    root: Option<PathBuf>,
     /// What the reader alone counts.
     counts: Vec<(&'static str, usize)>,
     /// What was read and left out.
@@ -184,9 +179,7 @@ impl Found {
                 cure: Some("is this the folder of the collection?".to_owned()),
             });
         }
-        let root = self.root.map(|root| std::path::absolute(&root).map_err(Error::io("find", &root))).transpose()?;
-        let mut dataset = Dataset::with_columns(self.columns, self.reports, self.images)?;
-        dataset.root = root;
+        let dataset = Dataset::with_columns(self.columns, self.reports, self.images)?;
         let summary = summary::counts(&dataset, self.counts);
         let description = summary::describe(&dataset, &self.sentences);
         Ok(Prepared { dataset, summary, description, listed: self.listed })

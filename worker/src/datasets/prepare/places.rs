@@ -112,6 +112,18 @@ impl Reader {
         }
     }
 
+    /// Folder that the files of images and masks are relative to; none: images without pixels.
+    pub fn root(&self) -> Option<&Path> {
+        match self {
+            Self::OpenI { .. } => None,
+            Self::MimicCxr { location, .. }
+            | Self::Rsna { location, .. }
+            | Self::Covidx { location, .. }
+            | Self::Siim { location, .. } => Some(location),
+            Self::Table { root, columns, .. } => columns.image.as_ref().map(|_| root.location.as_path()),
+        }
+    }
+
     /// What of [`Self::required`] is not there.
     pub fn missing(&self) -> Vec<Required> {
         self.required().into_iter().filter(|required| !required.is_there()).collect()

@@ -43,12 +43,10 @@ pub(super) fn read(
     if counts.texts_too_short > 0 {
         sentences.push(format!("{} texts have fewer than three words and are left out", counts.texts_too_short));
     }
-    let has_files = dataset.images.iter().any(|image| image.file.is_some());
     Ok(Some(Found {
         columns: LabelColumns { binary: dataset.labels, classes: dataset.classes, numbers: dataset.numbers },
         reports: dataset.reports,
         images: dataset.images,
-        root: has_files.then(|| root.to_owned()),
         counts: vec![
             ("rows", counts.rows),
             ("images_with_report", counts.images_with_report),

@@ -63,7 +63,8 @@ fn a_whole_collection_is_clean_and_what_is_wrong_is_named() {
 
     std::fs::remove_file(world.folder.path().join("t.csv")).unwrap();
     let sets = check(&world, 4, &[]);
-    assert_eq!(sets[0]["missing"][0]["any_of"][0], "t.csv", "{sets}");
+    let table = sets[0]["missing"][0]["any_of"][0].as_str().unwrap();
+    assert_eq!(std::path::Path::new(table), world.folder.path().join("t.csv"), "{sets}");
     let (_, stderr) = world.expect(1, &["data", "check", "x.yaml", "--dataset", "yours"]);
     assert!(stderr.contains("use one of: mine"), "{stderr}");
 }

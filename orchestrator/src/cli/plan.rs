@@ -19,7 +19,7 @@ use crate::{
 #[derive(Default)]
 struct Known {
     states: HashMap<TrialId, String>,
-    /// Mean duration of a trial by kind, in milliseconds.
+    /// Mean duration of a trial by array key, in milliseconds.
     durations: BTreeMap<String, f64>,
 }
 
@@ -28,7 +28,7 @@ struct Row {
     reused: usize,
     to_run: usize,
     disk_bytes: u64,
-    /// Estimated from earlier trials of the same kind.
+    /// Estimated from earlier trials of the same shape; none: some have had none.
     work_ms: Option<f64>,
 }
 
@@ -85,18 +85,19 @@ fn rows(plan: &Plan, known: &Known) -> Vec<Row> {
     let mut counted = HashSet::new();
     let row = |stage: &sweep::StagePlan| {
         let trials = plan.trials.iter().filter(|trial| trial.stage == stage.name);
-        let mut row = Row { reused: 0, to_run: 0, disk_bytes: 0, work_ms: None };
+        let mut row = Row { reused: 0, to_run: 0, disk_bytes: 0, work_ms: Some(0.0) };
         for trial in trials {
             if known.states.get(&trial.id).is_some_and(|state| state == "done") {
                 row.reused += 1;
                 continue;
             }
             row.to_run += 1;
+            let mean = known.durations.get(&trial.task.array_key());
+            row.work_ms = row.work_ms.zip(mean).map(|(sum, mean)| sum + mean);
             if counted.insert(trial.id) {
                 row.disk_bytes += trial.disk_bytes;
             }
         }
-        row.work_ms = known.durations.get(stage.kind.name()).map(|mean| mean * row.to_run as f64);
         row
     };
     plan.stages.iter().map(row).collect()

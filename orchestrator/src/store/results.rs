@@ -334,14 +334,14 @@ impl Reader {
         .map_err(|error| self.failed(error))
     }
 
-    /// Mean duration of an attempt that ended well, by kind, in milliseconds.
+    /// Mean duration of a trial that ended well, by array key, in milliseconds: trials of one key have equal shapes, and so about equal work.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn mean_duration_ms(&self) -> Result<BTreeMap<String, f64>, StoreError> {
         let rows: Vec<(String, f64)> = sqlx::query_as(
-            "SELECT t.kind, avg((a.ended - a.started) * 1.0 / a.members) FROM attempts a JOIN trials t USING (trial)
-             WHERE a.state = 'done' GROUP BY t.kind",
+            "SELECT t.array_key, avg((a.ended - a.started) * 1.0 / a.members) FROM attempts a JOIN trials t USING (trial)
+             WHERE a.state = 'done' GROUP BY t.array_key",
         )
         .fetch_all(&self.pool)
         .await

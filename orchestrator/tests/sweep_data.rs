@@ -152,6 +152,16 @@ fn the_label_decides_what_a_head_predicts_and_is_compared_by() {
 }
 
 #[test]
+fn a_class_that_no_row_has_is_told_before_anything_runs() {
+    let world = World::new();
+    let stage = "  h: {kind: classify, parameters: {vision: {value: v}, label: {value: view=PP}}}";
+    let errors = sweep::parse(Path::new("x.yaml"), &world.sweep("", "", stage)).map(|_| ()).unwrap_err();
+    let problem = &errors.problems[0];
+    assert_eq!(problem.code, "sweep::unknown_value");
+    assert!(problem.message.contains("no row of the table has `PP` in `view`"), "{}", problem.message);
+}
+
+#[test]
 fn a_stage_of_embeddings_shares_trials_with_the_implied_one() {
     let world = World::new();
     let implied = world.plan("", "", PAIRS);

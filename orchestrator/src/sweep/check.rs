@@ -160,9 +160,10 @@ impl Check {
         Some(side as usize)
     }
 
-    /// A path; `${NAME}` stands for an environment variable.
+    /// A path; `${NAME}` stands for an environment variable, and `~` at its start for the user's home folder.
     pub(super) fn path(&mut self, node: &Node, what: &str) -> Option<PathBuf> {
         let text = self.text(node, what)?;
+        let text = if text == "~" || text.starts_with("~/") { format!("${{HOME}}{}", &text[1..]) } else { text };
         let mut path = String::new();
         let mut rest = text.as_str();
         while let Some((before, after)) = rest.split_once("${") {

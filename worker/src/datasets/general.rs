@@ -15,6 +15,9 @@ use self::{row::Layout, samples::Samples};
 use super::{Dataset, Shares, Split, group_split, listing::Listing, table};
 use crate::error::{Error, Result};
 
+/// Most classes of one column. A column with more holds something else.
+pub const MAX_CLASSES: usize = 4096;
+
 /// Which column holds what; empty or none: there is no such column.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -130,7 +133,9 @@ pub fn read(path: &Path, options: &Options) -> Result<Collection> {
                 root.display(),
                 samples.counts.images_missing.first.join(", ")
             ),
-            cure: Some("name the folder of the images as root, or allow a larger share of missing ones".to_owned()),
+            cure: Some(
+                "name the folder of the images as `root` of the data set, or raise its `max_missing`".to_owned(),
+            ),
         });
     }
     if let Splitting::Groups { shares, seed } = options.splitting {

@@ -28,7 +28,7 @@ impl Hub {
                         cure: Some(format!(
                             "check the name; accept its terms on {host}/{repository}, make a token that may read on \
                              {host}/settings/tokens, put it into HF_TOKEN (or run `hf auth login`) where the workers run, \
-                             and `permafrost retry`"
+                             and `permafrost retry --failed`"
                         )),
                     }
                 }
@@ -41,7 +41,7 @@ impl Hub {
             },
             ApiError::LockAcquisition(lock) => Error::Transient {
                 what: format!("another process downloads the same file of {repository}"),
-                cure: Some(format!("wait for it and `permafrost retry`; it holds {}", lock.display())),
+                cure: Some(format!("wait for it, then launch again; it holds {}", lock.display())),
             },
             ApiError::IoError(source) if is_of_disk(source.kind()) => {
                 Error::Io { action: "download to", path: self.folder(repository), source }
@@ -55,14 +55,14 @@ impl Hub {
     pub(super) fn strange(&self, repository: &str, what: &str) -> Error {
         Error::Transient {
             what: format!("{} answers strangely for {repository}: {what}", self.endpoint),
-            cure: Some("check HF_ENDPOINT and the proxy, and `permafrost retry`".to_owned()),
+            cure: Some("check HF_ENDPOINT and the proxy, then launch again".to_owned()),
         }
     }
 
     /// How to bring a snapshot to a machine without network.
     pub(super) fn without_network(&self, repository: &str, revision: &str) -> String {
         format!(
-            "check network and proxy (HTTPS_PROXY) and `permafrost retry`; or run `hf download {repository} --revision \
+            "check network and proxy (HTTPS_PROXY), then launch again; or run `hf download {repository} --revision \
              {revision}` on a machine with network, copy its cache to {}, and set HF_HUB_OFFLINE=1",
             self.cache.display()
         )

@@ -78,7 +78,7 @@ pub enum Splitting {
 /// The collections that can be read.
 ///
 /// A `location` says where something lies and is no part of a trial's identity (see [`Task::id`]): a folder may be moved. What lies
-/// there is told by the fingerprint, that of the collection's tables; see [`crate::files::fingerprint`].
+/// there is told by the fingerprint, that of the collection's tables and, for [`Reader::Table`], images; see [`crate::datasets::prepare::fingerprint`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum Reader {

@@ -15,7 +15,6 @@ use permafrost_worker::{
     },
     device::Device,
     execute::{Job, Reporter, execute},
-    files,
     protocol::{Checkpoint, Failure, Lease, Outcome, Stop},
     task::{Prepare, Reader, Splitting, Task},
 };
@@ -60,7 +59,7 @@ pub fn image(name: &str, mark: u8) -> Vec<u8> {
 
 /// The reader with the fingerprint that a planner would give it.
 pub fn planned(mut reader: Reader) -> Reader {
-    let found = files::fingerprint(&reader.tables()).unwrap_or_default();
+    let found = prepare::fingerprint(&reader).unwrap_or_default();
     match &mut reader {
         Reader::OpenI { .. } => {}
         Reader::MimicCxr { fingerprint, .. }

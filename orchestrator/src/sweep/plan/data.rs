@@ -1,17 +1,22 @@
 //! What must be there of a collection.
 
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use permafrost_worker::{
-    datasets::{general::Columns, table},
+    datasets::{
+        general::{Columns, MAX_CLASSES},
+        prepare, table,
+    },
     error::Result,
-    files,
     task::Reader,
 };
 
 use super::super::types::Missing;
 
-/// Gives the reader the fingerprint of its tables. What is missing is returned instead, with how to get it.
+/// Gives the reader its fingerprint. What is missing is returned instead, with how to get it.
 pub(super) fn seal(reader: &mut Reader) -> Vec<Missing> {
     let what = name(reader);
     let missing: Vec<Missing> = reader
@@ -26,7 +31,7 @@ pub(super) fn seal(reader: &mut Reader) -> Vec<Missing> {
         return missing;
     }
     let tables = reader.tables();
-    match files::fingerprint(&tables) {
+    match prepare::fingerprint(reader) {
         Ok(found) => {
             match reader {
                 Reader::OpenI { .. } => {}
@@ -57,14 +62,33 @@ fn name(reader: &Reader) -> &'static str {
     }
 }
 
-/// Rows of the table, which must have `columns`.
+/// What planning reads of a table.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub(super) rows: usize,
+    /// The classes of each class column.
+    pub(super) classes: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Reads the table, which must have `columns`.
 ///
 /// # Errors
 /// Of [`table::read`].
-pub(super) fn rows(path: &Path, columns: &Columns) -> Result<usize> {
+pub(super) fn contents(path: &Path, columns: &Columns) -> Result<Contents> {
     let Columns { id, image, text, report, mask, split, group, binary, classes, numbers } = columns;
     let single = [id, image, text, report, mask, split, group].into_iter().flatten();
     let wanted: Vec<&str> =
         single.chain([binary, classes, numbers].into_iter().flatten()).map(String::as_str).collect();
-    table::read(path, &wanted, &mut |_| Ok(()))
+    let first = wanted.len() - numbers.len() - classes.len();
+    let mut found: Vec<BTreeSet<String>> = vec![BTreeSet::new(); classes.len()];
+    let rows = table::read(path, &wanted, &mut |row| {
+        for (values, cell) in found.iter_mut().zip(&row.cells[first..]) {
+            // A column with more holds something else, and the reader says so.
+            if !cell.is_empty() && values.len() < MAX_CLASSES && !values.contains(&**cell) {
+                values.insert(cell.to_string());
+            }
+        }
+        Ok(())
+    })?;
+    Ok(Contents { rows, classes: classes.iter().cloned().zip(found).collect() })
 }

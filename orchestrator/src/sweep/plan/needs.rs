@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
+        check::suggestion,
         file::{Dataset, Encoder, Source, Stage, Text, Vision},
         registry,
         types::Missing,
     },
-    data,
+    data::{self, Contents},
     estimate::{self, Size},
     trials::{Draft, Made, Planner, Wrong, identity},
 };
@@ -46,7 +47,9 @@ impl<'a> Planner<'a> {
         }
         let (name, dataset) = &self.file.datasets[at];
         let reader = self.reader(dataset)?;
-        let size = Size::of(&dataset.source, self.rows(dataset)?);
+        let contents = self.contents(dataset)?;
+        let size = Size::of(&dataset.source, contents.rows);
+        self.classes.insert(at, contents.classes);
         let task = Task::Prepare(Prepare { reader, split: dataset.split });
         let parameters = json!({"dataset": name});
         let disk_bytes = size.prepared();
@@ -81,16 +84,28 @@ impl<'a> Planner<'a> {
         Ok(reader)
     }
 
-    /// Rows of a table, which must have the columns that the file names; 0 of another collection, or when it is not there.
-    fn rows(&self, dataset: &Dataset) -> Made<usize> {
+    /// What is in a table, which must have the columns that the file names; nothing of another collection, or when it is not there.
+    fn contents(&self, dataset: &Dataset) -> Made<Contents> {
         match &dataset.source {
-            Source::Table { path, columns, .. } if path.is_file() => data::rows(path, columns).map_err(|error| Wrong {
-                code: "sweep::data",
-                span: Some(dataset.span),
-                what: error.to_string(),
-                help: error.cure(),
+            Source::Table { path, columns, .. } if path.is_file() => data::contents(path, columns).map_err(|error| {
+                Wrong { code: "sweep::data", span: Some(dataset.span), what: error.to_string(), help: error.cure() }
             }),
-            _ => Ok(0),
+            _ => Ok(Contents::default()),
+        }
+    }
+
+    /// Checks that the class of a label `column=class` is in the table.
+    pub(super) fn check_class(&self, stage: &Stage, label: &str) -> Made<()> {
+        let found = stage.dataset.and_then(|at| self.classes.get(&at));
+        let Some((column, class)) = label.split_once('=') else { return Ok(()) };
+        match found.and_then(|columns| columns.get(column)) {
+            Some(classes) if !classes.contains(class) => Err(Wrong {
+                code: "sweep::unknown_value",
+                span: None,
+                what: format!("label `{label}`: no row of the table has `{class}` in `{column}`"),
+                help: Some(suggestion(class, classes.iter().map(String::as_str))),
+            }),
+            _ => Ok(()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The trials of the stages that stand in the file.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use miette::SourceSpan;
 use permafrost_worker::{
@@ -28,6 +28,8 @@ pub(super) struct Planner<'a> {
     pub(super) known: HashSet<TrialId>,
     /// The prepare trial and size of each collection.
     pub(super) datasets: Vec<Option<(TrialId, Size)>>,
+    /// Classes of the class columns of each table.
+    pub(super) classes: HashMap<usize, BTreeMap<String, BTreeSet<String>>>,
     /// Encoders' files that were looked at, and bytes of them.
     pub(super) weights: Vec<(Files, Weights, u64)>,
 }
@@ -61,7 +63,7 @@ impl<'a> Planner<'a> {
     pub(super) fn new(file: &'a SweepFile) -> Self {
         let datasets = file.datasets.iter().map(|_| None).collect();
         let (trials, missing, known, weights) = (Vec::new(), Vec::new(), HashSet::new(), Vec::new());
-        Self { file, trials, missing, known, datasets, weights }
+        Self { file, trials, missing, known, datasets, classes: HashMap::new(), weights }
     }
 
     /// Adds the trials of a stage: every point for every trial of the stage it builds on.
@@ -171,6 +173,7 @@ impl<'a> Planner<'a> {
         };
         let (image, image_width) = self.vision(stage, dataset, size, &vision)?;
         let label: String = field(point, "label")?;
+        self.check_class(stage, &label)?;
         let collection = stage.dataset.map(|at| &self.file.datasets[at].1);
         let target = collection.and_then(|dataset| dataset.target(&label));
         let task = Task::Classify(Classify {

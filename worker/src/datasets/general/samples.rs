@@ -5,14 +5,11 @@ use std::{
     path::Path,
 };
 
-use super::{Collection, Counts, Options, row::Sample};
+use super::{Collection, Counts, MAX_CLASSES, Options, row::Sample};
 use crate::{
     datasets::{ClassColumn, Dataset, Image, LabelColumns, Report, Split, text},
     error::Result,
 };
-
-/// Most classes of one column. A column with more holds something else.
-const MAX_CLASSES: usize = 4096;
 
 /// Samples so far.
 pub struct Samples<'a> {

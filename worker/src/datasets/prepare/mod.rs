@@ -1,6 +1,7 @@
 //! Prepare trials: parse a collection, clean it, split it.
 
 mod challenges;
+mod fingerprint;
 mod mimic_cxr;
 mod open_i;
 mod places;
@@ -10,12 +11,11 @@ mod table;
 use std::{collections::BTreeMap, path::Path};
 
 pub(super) use self::challenges::DIAGNOSES;
-pub use self::places::Required;
+pub use self::{fingerprint::fingerprint, places::Required};
 use super::{Dataset, Image, LabelColumns, Report, Shares, Split, wheel::Wheel};
 use crate::{
     error::{Error, Result},
     execute::{Job, Reporter, stopped},
-    files,
     protocol::{Lease, Outcome},
     task::{Prepare, Reader, Splitting, Task},
 };
@@ -99,13 +99,13 @@ fn prepare(job: &Job, member: usize, lease: &Lease, task: &Prepare, reporter: &d
 fn unchanged(reader: &Reader) -> Result<()> {
     let Some(planned) = reader.fingerprint() else { return Ok(()) };
     places::check(reader)?;
-    let tables = reader.tables();
-    if files::fingerprint(&tables)? == planned {
+    if fingerprint(reader)? == planned {
         return Ok(());
     }
-    let names: Vec<String> = tables.iter().map(|path| path.display().to_string()).collect();
+    let names: Vec<String> = reader.tables().iter().map(|path| path.display().to_string()).collect();
+    let images = if matches!(reader, Reader::Table { .. }) { ", or images that it names" } else { "" };
     Err(Error::Input {
-        what: format!("{}: changed since the sweep was planned", names.join(", ")),
+        what: format!("{}{images}: changed since the sweep was planned", names.join(", ")),
         cure: Some("launch again: what depends on the change is then planned anew".to_owned()),
     })
 }

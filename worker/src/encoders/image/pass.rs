@@ -273,7 +273,7 @@ impl<'a> Pass<'a> {
                 self.images, self.max_damaged
             ),
             cure: Some(
-                "`permafrost data check` lists them all; mend or remove them, or raise the stage's `max_damaged`"
+                "`permafrost data check` lists them all; mend or remove them, or raise `max_damaged` of the data set"
                     .to_owned(),
             ),
         };

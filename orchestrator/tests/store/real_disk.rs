@@ -92,10 +92,15 @@ fn inside_a_small_file_system() {
 /// A file system that is read-only, also for root: writing is refused with a cure, and reading works.
 async fn read_only(folder: &Path, path: &Path, events: i64) {
     // Connections that were dropped close in threads of their own, and a file that is open for writing makes it busy.
-    let remounted = (0..200).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        Command::new("mount").args(["-o", "remount,ro"]).arg(folder).output().unwrap().status.success()
-    });
+    // This waits in a way that lets tasks of this runtime go on, which may be what closes them.
+    let mut remounted = false;
+    for _ in 0..200 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(folder).output().unwrap().status.success();
+        if remounted {
+            break;
+        }
+    }
     assert!(remounted, "it stays busy");
     let error = Store::open(path).await.err().unwrap();
     assert!(matches!(error, StoreError::Unwritable { .. }), "{error:?}");

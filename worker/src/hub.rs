@@ -39,6 +39,18 @@ pub fn resolve(repository: &str, revision: &str) -> Result<String> {
     Hub::from_env()?.resolve(repository, revision)
 }
 
+/// Whether Hugging Face's tools were told to touch no network.
+pub fn offline() -> bool {
+    says_offline(|name| std::env::var_os(name))
+}
+
+fn says_offline(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().any(|name| {
+        let value = variable(name).and_then(|value| value.into_string().ok()).unwrap_or_default();
+        ["1", "on", "yes", "true"].contains(&value.to_lowercase().as_str())
+    })
+}
+
 /// The files of `snapshot`, if all that it needs are in the cache.
 pub fn cached(snapshot: &Snapshot) -> Option<Vec<PathBuf>> {
     let look = Hub::from_env().ok()?.look(snapshot).ok()?;
@@ -101,9 +113,6 @@ impl Hub {
         })?;
         let token_file = || folder("HF_TOKEN_PATH").or_else(|| at_home("token"));
         let token = text("HF_TOKEN").or_else(|| fs::read_to_string(token_file()?).ok());
-        let truth = |name: &str| {
-            text(name).is_some_and(|value| ["1", "on", "yes", "true"].contains(&value.to_lowercase().as_str()))
-        };
         Ok(Self {
             cache: std::path::absolute(&cache).map_err(Error::io("find", &cache))?,
             endpoint: text("HF_ENDPOINT").map_or_else(
@@ -111,7 +120,7 @@ impl Hub {
                 |endpoint| endpoint.trim_end_matches('/').to_owned(),
             ),
             token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
-            offline: truth("HF_HUB_OFFLINE") || truth("TRANSFORMERS_OFFLINE"),
+            offline: says_offline(&variable),
         })
     }
 

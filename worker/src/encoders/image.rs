@@ -21,7 +21,6 @@ use self::{
 use super::lanes;
 use crate::{
     cache::Row,
-    datasets::Dataset,
     device::Device,
     error::{Error, Result},
     execute::{Job, Reporter},
@@ -49,15 +48,14 @@ pub(super) fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result
         return Err(Error::input("an array of images or encoders that differ"));
     }
     let (lease, task) = (&job.leases[0], super::task(job, 0)?);
-    let dataset = Dataset::load(&job.home, lease.inputs.get(&task.dataset).map_or(&[][..], Vec::as_slice))?;
+    let dataset = super::dataset(job)?;
     let root = folder(task)?;
     let (model, pixels, place) = Model::open(task, lease, &job.home, &device.candle())?;
-    let Units { ids, units } = Units::of(&dataset.images);
+    let units = Units::of(&dataset.images);
     for member in 0..job.leases.len() {
-        let (images, files) = (ids.len(), units.len());
+        let (images, files) = (units.ids.len(), units.units.len());
         reporter.log(member, &format!("encoder: {place}; {images} images in {files} files, below {}", root.display()));
     }
-    let units = Units { ids, units };
     let pass = Pass::new(job, reporter, (root, pixels), &model, &units)?;
     let batch = (BATCH_PIXELS / (pixels.crop * pixels.crop)).max(1);
     match device {

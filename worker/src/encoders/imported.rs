@@ -30,16 +30,7 @@ const NAMED: usize = 5;
 /// # Errors
 /// When the collection cannot be read; each member has its own outcome otherwise.
 pub(super) fn run(job: &Job, reporter: &dyn Reporter) -> Result<()> {
-    let lease = &job.leases[0];
-    let id = super::task(job, 0)?.dataset;
-    let dataset = Dataset::load(&job.home, lease.inputs.get(&id).map_or(&[][..], Vec::as_slice))?;
-    for member in 0..job.leases.len() {
-        let outcome = super::task(job, member)
-            .and_then(|task| import(job, member, task, &dataset, reporter))
-            .unwrap_or_else(|error| Outcome::Failed(error.into_failure()));
-        reporter.finish(member, outcome);
-    }
-    Ok(())
+    super::in_turn(job, reporter, |member, task, dataset| import(job, member, task, dataset, reporter))
 }
 
 fn import(job: &Job, member: usize, task: &Embed, dataset: &Dataset, reporter: &dyn Reporter) -> Result<Outcome> {

@@ -25,9 +25,11 @@ mod weights;
 pub use family::Family;
 
 use crate::{
+    datasets::Dataset,
     device::Device,
     error::{Error, Result},
     execute::{Job, Reporter},
+    protocol::Outcome,
     task::{Embed, Encoder, Task},
 };
 
@@ -43,6 +45,27 @@ pub fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result<()> {
         Encoder::Imported { .. } => imported::run(job, reporter),
         Encoder::Dinov2 { .. } | Encoder::ResNetAe { .. } => image::run(device, job, reporter),
     }
+}
+
+/// The collection that all members encode.
+fn dataset(job: &Job) -> Result<Dataset> {
+    let id = task(job, 0)?.dataset;
+    Dataset::load(&job.home, job.leases[0].inputs.get(&id).map_or(&[][..], Vec::as_slice))
+}
+
+/// Runs the members one after another, each with an outcome of its own.
+///
+/// # Errors
+/// When the collection cannot be read.
+fn in_turn(job: &Job, reporter: &dyn Reporter, run: impl Fn(usize, &Embed, &Dataset) -> Result<Outcome>) -> Result<()> {
+    let dataset = dataset(job)?;
+    for member in 0..job.leases.len() {
+        let outcome = task(job, member)
+            .and_then(|task| run(member, task, &dataset))
+            .unwrap_or_else(|error| Outcome::Failed(error.into_failure()));
+        reporter.finish(member, outcome);
+    }
+    Ok(())
 }
 
 /// What `member` is to do.

@@ -38,7 +38,7 @@ pub(super) fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result
     let Encoder::Bert { weights, max_tokens, .. } = &task.encoder else {
         return Err(Error::input("no BERT among texts"));
     };
-    let dataset = Dataset::load(&job.home, lease.inputs.get(&task.dataset).map_or(&[][..], Vec::as_slice))?;
+    let dataset = super::dataset(job)?;
     let mut source = Source::open(Family::Bert, weights, &job.home, &lease.inputs)?;
     let (bert, word_piece) = open(&mut source, *max_tokens, &device.candle())?;
     let texts = Texts::of(&dataset, &word_piece)?;

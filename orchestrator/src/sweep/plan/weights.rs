@@ -65,7 +65,7 @@ impl Planner<'_> {
         if let Err(error) = resolved {
             let cure = error.cure().map_or_else(String::new, |cure| format!("; {cure}"));
             self.miss(vec![miss(format!("{error}{cure}"))]);
-        } else if offline() && hub::cached(&snapshot).is_none() {
+        } else if hub::offline() && hub::cached(&snapshot).is_none() {
             let cure = format!(
                 "HF_HUB_OFFLINE is set and it is not in the cache: unset it, or `hf download {repository} --revision {commit}` \
                  where there is a network, or name a folder: `weights: DIR`"
@@ -102,14 +102,6 @@ impl Planner<'_> {
             String::new()
         })
     }
-}
-
-/// Whether Hugging Face's tools were told to touch no network.
-fn offline() -> bool {
-    ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().filter_map(|name| std::env::var(name).ok()).any(|value| {
-        let value = value.to_lowercase();
-        ["1", "on", "yes", "true"].contains(&value.as_str())
-    })
 }
 
 fn what(model: &str) -> String {

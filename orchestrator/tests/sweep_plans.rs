@@ -71,6 +71,18 @@ fn random_search_is_planned_the_same_every_time() {
     check_order(&one);
 }
 
+/// Half of its first stage is the quickstart's own.
+#[test]
+fn precision_compares_with_what_the_quickstart_has_trained() {
+    let (quickstart, precision) = (load("quickstart.yaml"), load("precision.yaml"));
+    assert_eq!(counts(&precision)[3..], [("pretrain", 12), ("curves", 6)]);
+    check_order(&precision);
+    let ids = |plan: &Plan| -> HashSet<_> {
+        plan.trials.iter().filter(|trial| trial.stage == "pretrain").map(|trial| trial.id).collect()
+    };
+    assert!(ids(&quickstart).is_subset(&ids(&precision)));
+}
+
 #[test]
 fn equal_work_has_equal_identity_across_sweeps() {
     let (quickstart, random) = (load("quickstart.yaml"), load("random-search.yaml"));

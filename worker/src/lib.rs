@@ -3,6 +3,7 @@
 //! `permafrost worker` runs this library. It knows the coordinator only through [`protocol`].
 
 pub mod agent;
+pub mod bench;
 pub mod cache;
 pub mod checkpoint;
 pub mod datasets;

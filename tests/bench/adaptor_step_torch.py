@@ -2,7 +2,7 @@
 """PyTorch yardstick of worker/benches/adaptor_step.rs: the same training step, one at a time on request.
 
 Each line on standard input runs one step (zero_grad, forward, backward, AdamW) and answers with its seconds; the end of
-the input ends the program. Runs on the CPU in float32.
+the input ends the program. Runs on the CPU, in float32 or with --bf16.
 
 --impl official   nn.MultiheadAttention over one token, as the authors' code has it: queries and keys are computed in vain
 --impl lean       the same mathematics as a careful PyTorch user writes it: values and output projection only, images and
@@ -19,6 +19,7 @@ parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--batch", type=int, default=1024)
 parser.add_argument("--image-width", type=int, default=768)
 parser.add_argument("--text-width", type=int, default=768)
+parser.add_argument("--bf16", action="store_true", help="autocast: products in bf16")
 args = parser.parse_args()
 for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[key] = str(args.threads)
@@ -76,7 +77,7 @@ class Adaptor(nn.Module):
             for layer in self.layers:
                 both = layer(both, None)
             x, t = both.chunk(2)
-        logits = self.logit_scale.exp() * F.normalize(x, dim=-1) @ F.normalize(t, dim=-1).t()
+        logits = (self.logit_scale.exp() * F.normalize(x, dim=-1) @ F.normalize(t, dim=-1).t()).float()
         pairs = torch.arange(len(logits))
         return 0.75 * F.cross_entropy(logits, pairs) + 0.25 * F.cross_entropy(logits.t(), pairs)
 
@@ -84,10 +85,12 @@ class Adaptor(nn.Module):
 model = Adaptor()
 optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5, weight_decay=0.01, fused=args.impl == "lean")
 images, texts = torch.randn(args.batch, args.image_width), torch.randn(args.batch, args.text_width)
-print(f"torch {torch.__version__} {args.impl}", flush=True)
+print(f"torch {torch.__version__} {args.impl}{' bf16' if args.bf16 else ''}", flush=True)
 for _ in sys.stdin:
     start = time.perf_counter()
     optimizer.zero_grad(set_to_none=True)
-    model(images, texts).backward()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16):
+        loss = model(images, texts)
+    loss.backward()
     optimizer.step()
     print(time.perf_counter() - start, flush=True)

@@ -5,12 +5,11 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{
-    Dropout, HeadShape, RunningStats,
-    head::HeadPlaces,
-    layer::ReluDrop,
-    linear::{Linear, Matrix, product},
-};
+use super::{Dropout, HeadShape, RunningStats, head::HeadPlaces, layer::ReluDrop, linear::Linear};
+use crate::matrix::{How, Matrix, Precision, product};
+
+/// Heads are trained in 32 bits, each on one core.
+const HOW: How = How::new(Precision::F32, 1);
 
 /// As PyTorch's `nn.BatchNorm1d`.
 const EPS: f32 = 1e-5;
@@ -119,7 +118,7 @@ impl HeadStep {
         Dropout::fill(dropout, 0, width, mask, 1);
         Arch::new().dispatch(Drop { x, mask, scale, out: input });
         let normalised = &mut self.normalised[..batch * hidden];
-        hidden_layer(p, &self.places, self.shape).forward(input, normalised, 1);
+        hidden_layer(p, &self.places, self.shape).forward(input, normalised, HOW);
         Arch::new().dispatch(BatchNorm {
             rows: normalised,
             inverse: &mut self.inverse,
@@ -142,7 +141,7 @@ impl HeadStep {
         let logits = &self.logits[..batch * classes];
         let layer = Linear { weight: &p[self.places.output.clone()], inputs: hidden, outputs: classes };
         let relu = &self.relu[..batch * hidden];
-        layer.weight_gradient(logits, relu, &mut g[self.places.output.clone()], 1);
+        layer.weight_gradient(logits, relu, &mut g[self.places.output.clone()], HOW);
         let bias = &mut g[self.places.output_bias.clone()];
         bias.fill(0.0);
         for row in logits.chunks_exact(classes) {
@@ -151,7 +150,7 @@ impl HeadStep {
             }
         }
         let gradient = &mut self.gradient[..batch * hidden];
-        layer.input_gradient(logits, gradient, false, 1);
+        layer.input_gradient(logits, gradient, HOW);
         Arch::new().dispatch(BatchNormGradient {
             gradient,
             relu,
@@ -166,7 +165,7 @@ impl HeadStep {
         g[self.places.norm_weight.clone()].copy_from_slice(slope);
         let input = &self.input[..batch * width];
         let place = self.places.hidden.clone();
-        hidden_layer(p, &self.places, self.shape).weight_gradient(gradient, input, &mut g[place], 1);
+        hidden_layer(p, &self.places, self.shape).weight_gradient(gradient, input, &mut g[place], HOW);
     }
 
     /// Outputs in evaluation mode: `x` is [batch, width], `out` [batch, classes]. Any batch size.
@@ -184,7 +183,7 @@ impl HeadStep {
         let parts = x.chunks(self.max_batch * width).zip(out.chunks_mut(self.max_batch * classes));
         for (x, out) in parts {
             let relu = &mut self.relu[..x.len() / width * hidden];
-            hidden_layer(p, &self.places, self.shape).forward(x, relu, 1);
+            hidden_layer(p, &self.places, self.shape).forward(x, relu, HOW);
             for row in relu.chunks_exact_mut(hidden) {
                 let units = row.iter_mut().zip(&stats.mean).zip(factors.iter().zip(bias));
                 for ((value, &mean), (&factor, &bias)) in units {
@@ -209,7 +208,7 @@ fn output(p: &[f32], places: &HeadPlaces, shape: HeadShape, relu: &[f32], logits
         row.copy_from_slice(bias);
     }
     let weight = Matrix::new(&p[places.output.clone()], classes, hidden);
-    product(logits, true, 1.0, Matrix::new(relu, relu.len() / hidden, hidden), weight.t(), 1);
+    product(logits, Matrix::new(relu, relu.len() / hidden, hidden), weight.t(), HOW.adding());
 }
 
 /// Mean binary cross entropy with logits; the logits become their gradient.

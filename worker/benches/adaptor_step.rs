@@ -1,7 +1,7 @@
 //! Milliseconds of one pre-training step of the paper's Adaptor (forward, backward, AdamW; 768-wide images and texts).
 //!
 //! ```text
-//! cargo bench -p permafrost-worker --bench adaptor_step -- [--threads N] [--rounds N] [--batch N]
+//! cargo bench -p permafrost-worker --bench adaptor_step -- [--threads N] [--rounds N] [--batch N] [--bf16]
 //!     [--torch PYTHON ../tests/bench/adaptor_step_torch.py]
 //! ```
 //! Paths start at `worker/`. With `--torch`, PyTorch's steps of the same mathematics are measured in turn with ours, so that both see the same
@@ -13,6 +13,7 @@ mod torch;
 use std::{path::Path, time::Instant};
 
 use permafrost_worker::{
+    matrix::Precision,
     model::{AdaptorShape, AdaptorStep, Dropout},
     random::{Key, Purpose},
     train::optimizer::AdamW,
@@ -25,12 +26,13 @@ struct Options {
     threads: usize,
     rounds: usize,
     batches: Vec<usize>,
+    precision: Precision,
     torch: Option<(String, String)>,
 }
 
 impl Options {
     fn parse() -> Result<Self> {
-        let mut options = Self { threads: 1, rounds: 0, batches: vec![], torch: None };
+        let mut options = Self { threads: 1, rounds: 0, batches: vec![], precision: Precision::F32, torch: None };
         let mut bench = false;
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
@@ -40,6 +42,7 @@ impl Options {
                 "--threads" => options.threads = value()?.parse()?,
                 "--rounds" => options.rounds = value()?.parse()?,
                 "--batch" => options.batches.push(value()?.parse()?),
+                "--bf16" => options.precision = Precision::Bf16,
                 "--torch" => options.torch = Some((value()?, value()?)),
                 _ => return Err(format!("unknown argument {argument}").into()),
             }
@@ -71,7 +74,7 @@ struct Ours {
 }
 
 impl Ours {
-    fn new(batch: usize, threads: usize) -> Self {
+    fn new(batch: usize, threads: usize, precision: Precision) -> Self {
         let p = SHAPE.init(0);
         let n = p.len();
         let input = |stream, width: usize| {
@@ -80,7 +83,7 @@ impl Ours {
             x
         };
         Self {
-            step: AdaptorStep::new(SHAPE, batch),
+            step: AdaptorStep::with_precision(SHAPE, batch, precision),
             images: input(0, SHAPE.image_width),
             texts: input(1, SHAPE.text_width),
             batch,
@@ -106,13 +109,16 @@ impl Ours {
 }
 
 fn measure(options: &Options, batch: usize) -> Result<()> {
-    let mut ours = Ours::new(batch, options.threads);
+    let mut ours = Ours::new(batch, options.threads, options.precision);
     let mut torches = vec![];
     match &options.torch {
         Some((python, script)) if Path::new(script).exists() => {
             for kind in ["official", "lean"] {
                 let (batch, threads) = (batch.to_string(), options.threads.to_string());
-                let arguments = ["--impl", kind, "--batch", &batch, "--threads", &threads];
+                let mut arguments = vec!["--impl", kind, "--batch", &batch, "--threads", &threads];
+                if options.precision == Precision::Bf16 {
+                    arguments.push("--bf16");
+                }
                 torches.push(Torch::start(python, script, arguments)?);
             }
         }
@@ -134,7 +140,8 @@ fn measure(options: &Options, batch: usize) -> Result<()> {
     // Forward and backward of one pair, without queries and keys.
     let flops = 111e6 * batch as f64;
     println!(
-        "adaptor step, batch {batch}, {} threads: {:.1} ms ({:.0} GFLOP/s, fastest {:.1} ms)",
+        "adaptor step, {:?}, batch {batch}, {} threads: {:.1} ms ({:.0} GFLOP/s, fastest {:.1} ms)",
+        options.precision,
         options.threads,
         own * 1e3,
         flops / own / 1e9,

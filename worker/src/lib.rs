@@ -16,6 +16,7 @@ pub mod gpu;
 pub mod hub;
 pub mod id;
 pub mod images;
+pub mod matrix;
 pub mod metrics;
 pub mod model;
 pub mod protocol;

@@ -32,16 +32,13 @@ impl AdaptorSetup {
 
     /// Loss of each of `steps` steps on one and the same batch, without dropout; and what a PyTorch script needs to do the same: initial
     /// weights, images, texts.
-    ///
-    /// # Errors
-    /// When there is no such step on the CPU.
-    pub fn reference(self, steps: u32, threads: usize) -> Result<(Vec<f32>, Vec<f32>)> {
-        let mut lane = Lane::new(Self { dropout: 0.0, ..self })?;
+    pub fn reference(self, steps: u32, threads: usize) -> (Vec<f32>, Vec<f32>) {
+        let mut lane = Lane::new(Self { dropout: 0.0, ..self });
         let pairs = Pairs::new(self, self.batch);
         let input = [&lane.p[..], &pairs.images, &pairs.texts].concat();
         let rows: Vec<u32> = (0..self.batch as u32).collect();
         let losses = (0..steps).map(|step| lane.step(&pairs, &rows, u64::from(step), 0, threads)).collect();
-        Ok((input, losses))
+        (input, losses)
     }
 }
 
@@ -79,25 +76,19 @@ struct Lane {
 }
 
 impl Lane {
-    fn new(setup: AdaptorSetup) -> Result<Self> {
-        if setup.precision != Precision::F32 {
-            return Err(Error::Resources {
-                what: "pre-training in bf16 on the CPU is not in this version".to_owned(),
-                cure: Some("use `--precision f32`".to_owned()),
-            });
-        }
+    fn new(setup: AdaptorSetup) -> Self {
         let p = setup.shape.init(0);
         let n = p.len();
-        Ok(Self {
+        Self {
             setup,
-            step: AdaptorStep::new(setup.shape, setup.batch),
+            step: AdaptorStep::with_precision(setup.shape, setup.batch, setup.precision),
             images: vec![],
             texts: vec![],
             p,
             g: vec![0.0; n],
             m: vec![0.0; n],
             v: vec![0.0; n],
-        })
+        }
     }
 
     /// One step on the pairs `rows`, as `train::pretrain` makes it.
@@ -134,17 +125,17 @@ pub(super) struct OnCpu {
 }
 
 impl OnCpu {
-    pub(super) fn new(setup: AdaptorSetup, threads: usize) -> Result<Self> {
-        let lane = Lane::new(setup)?;
+    pub(super) fn new(setup: AdaptorSetup, threads: usize) -> Self {
+        let lane = Lane::new(setup);
         let initial = lane.p.clone();
-        Ok(Self { setup, threads, pairs: Pairs::new(setup, BATCHES * setup.batch), lanes: vec![lane], initial })
+        Self { setup, threads, pairs: Pairs::new(setup, BATCHES * setup.batch), lanes: vec![lane], initial }
     }
 }
 
 impl Workload for OnCpu {
     fn run(&mut self, members: usize, steps: u32) -> Result<f64> {
         while self.lanes.len() < self.threads.min(members) {
-            self.lanes.push(Lane::new(self.setup)?);
+            self.lanes.push(Lane::new(self.setup));
         }
         let Self { setup, pairs, initial, .. } = self;
         lanes::run(&mut self.lanes, members, self.threads, |lane, member, threads| {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     device::Device,
     error::Result,
+    matrix::{How, Matrix, product},
     random::{Key, Purpose},
     task::Precision,
 };
@@ -25,9 +26,9 @@ pub struct Peak {
 /// # Errors
 /// When the device fails.
 pub fn peak(device: &Device, precision: Precision) -> Result<Option<Peak>> {
-    match (device, precision) {
-        (Device::Cpu { threads }, Precision::F32) => Ok(Some(on_cpu(*threads))),
-        (Device::Cpu { .. }, Precision::Bf16) | (Device::Cuda { .. }, _) => Ok(None),
+    match device {
+        Device::Cpu { threads } => Ok(Some(on_cpu(precision, *threads))),
+        Device::Cuda { .. } => Ok(None),
     }
 }
 
@@ -35,7 +36,8 @@ pub fn peak(device: &Device, precision: Precision) -> Result<Option<Peak>> {
 const SIDE: usize = 2048;
 const TRIES: usize = 4;
 
-fn on_cpu(threads: usize) -> Peak {
+/// By the products that training uses.
+fn on_cpu(precision: Precision, threads: usize) -> Peak {
     let n = SIDE;
     let matrix = |stream| {
         let mut x = vec![0.0_f32; n * n];
@@ -43,17 +45,13 @@ fn on_cpu(threads: usize) -> Peak {
         x
     };
     let (a, b, mut out) = (matrix(0), matrix(1), vec![0.0_f32; n * n]);
-    let parallelism = if threads <= 1 { gemm::Parallelism::None } else { gemm::Parallelism::Rayon(threads) };
-    let mut product = || {
-        let (row, start) = (n as isize, Instant::now());
-        // SAFETY: all three are n x n row-major, and `out` is not borrowed elsewhere.
-        unsafe {
-            let (out, a, b) = (out.as_mut_ptr(), a.as_ptr(), b.as_ptr());
-            gemm::gemm(n, n, n, out, 1, row, false, a, 1, row, b, 1, row, 0.0, 1.0, false, false, false, parallelism);
-        }
+    let mut seconds = || {
+        let start = Instant::now();
+        product(&mut out, Matrix::new(&a, n, n), Matrix::new(&b, n, n), How::new(precision, threads));
         start.elapsed().as_secs_f64()
     };
-    let fastest = (0..TRIES).map(|_| product()).fold(f64::INFINITY, f64::min);
+    let fastest = (0..TRIES).map(|_| seconds()).fold(f64::INFINITY, f64::min);
     let flops = 2.0 * (n as f64).powi(3);
-    Peak { of: format!("f32 product of {n} x {n} matrices, {threads} threads"), gflops: flops / fastest / 1e9 }
+    let of = format!("{} product of {n} x {n} matrices, {threads} threads", precision.name());
+    Peak { of, gflops: flops / fastest / 1e9 }
 }

@@ -13,11 +13,13 @@ use super::{
     norm::{Unit, UnitGradient},
     shape::Places,
 };
+use crate::matrix::{How, Precision};
 
 /// Buffers for the steps of one Adaptor.
 #[derive(Debug)]
 pub struct AdaptorStep {
     dims: Dims,
+    precision: Precision,
     max_batch: usize,
     places: Places,
     layers: Vec<Saved>,
@@ -40,7 +42,7 @@ struct Inputs<'a> {
     image_rows: usize,
     text_rows: usize,
     dropout: Option<Dropout>,
-    threads: usize,
+    how: How,
 }
 
 impl AdaptorStep {
@@ -49,10 +51,20 @@ impl AdaptorStep {
     /// # Panics
     /// When the heads do not divide the width, or there is no layer.
     pub fn new(shape: impl Into<Dims>, max_batch: usize) -> Self {
+        Self::with_precision(shape, max_batch, Precision::F32)
+    }
+
+    /// As [`Self::new`], with matrix products of another precision. All else stays in 32 bits: weights, sums, norms, softmaxes,
+    /// moments.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn with_precision(shape: impl Into<Dims>, max_batch: usize, precision: Precision) -> Self {
         let dims = shape.into();
         let rows = 2 * max_batch;
         Self {
             dims,
+            precision,
             max_batch,
             places: Places::new(dims),
             layers: (0..dims.layers).map(|_| Saved::new(dims, rows)).collect(),
@@ -63,6 +75,10 @@ impl AdaptorStep {
             gradient: vec![0.0; rows * dims.width],
             loss: InfoNce::new(max_batch),
         }
+    }
+
+    const fn how(&self, threads: usize) -> How {
+        How::new(self.precision, threads)
     }
 
     /// One training step without the update: the loss, and its gradient in `g` (overwritten).
@@ -85,14 +101,15 @@ impl AdaptorStep {
         threads: usize,
     ) -> f32 {
         assert_eq!(g.len(), self.dims.parameters(), "gradients have another length");
-        let inputs = Inputs { images, texts, image_rows: batch, text_rows: batch, dropout, threads };
+        let inputs = Inputs { images, texts, image_rows: batch, text_rows: batch, dropout, how: self.how(threads) };
         let loss = self.pairs(p, inputs, i2t_weight);
         let width = self.dims.width;
         let wide = 2 * batch * width;
         let (images_out, texts_out) = self.features[..wide].split_at(batch * width);
         let (image_gradient, text_gradient) = self.gradient[..wide].split_at_mut(batch * width);
         let logit_scale = p[self.places.logit_scale];
-        let features = Features { images: images_out, texts: texts_out, batch, logit_scale, i2t_weight, threads };
+        let features =
+            Features { images: images_out, texts: texts_out, batch, logit_scale, i2t_weight, how: inputs.how };
         g[self.places.logit_scale] = self.loss.backward(features, image_gradient, text_gradient);
         unit_gradient(&mut self.gradient[..wide], &self.features[..wide], &self.feature_lengths, width, threads);
         for layer in (0..self.layers.len()).rev() {
@@ -108,13 +125,13 @@ impl AdaptorStep {
             image_gradient,
             images,
             &mut g[image.clone()],
-            threads,
+            inputs.how,
         );
         projection(p, text, self.dims.text_width, width).weight_gradient(
             text_gradient,
             texts,
             &mut g[text.clone()],
-            threads,
+            inputs.how,
         );
         loss
     }
@@ -132,7 +149,8 @@ impl AdaptorStep {
         i2t_weight: f64,
         threads: usize,
     ) -> f32 {
-        let inputs = Inputs { images, texts, image_rows: batch, text_rows: batch, dropout: None, threads };
+        let inputs =
+            Inputs { images, texts, image_rows: batch, text_rows: batch, dropout: None, how: self.how(threads) };
         self.pairs(p, inputs, i2t_weight)
     }
 
@@ -142,13 +160,14 @@ impl AdaptorStep {
     /// # Panics
     /// When a slice has another length than the shape's.
     pub fn image_features(&mut self, p: &[f32], x: &[f32], batch: usize, out: &mut [f32], threads: usize) {
+        let how = self.how(threads);
         self.encode(p, x, batch, self.dims.image_width, out, |images, image_rows| Inputs {
             images,
             texts: &[],
             image_rows,
             text_rows: 0,
             dropout: None,
-            threads,
+            how,
         });
     }
 
@@ -158,13 +177,14 @@ impl AdaptorStep {
     /// # Panics
     /// When a slice has another length than the shape's.
     pub fn text_features(&mut self, p: &[f32], x: &[f32], batch: usize, out: &mut [f32], threads: usize) {
+        let how = self.how(threads);
         self.encode(p, x, batch, self.dims.text_width, out, |texts, text_rows| Inputs {
             images: &[],
             texts,
             image_rows: 0,
             text_rows,
             dropout: None,
-            threads,
+            how,
         });
     }
 
@@ -195,12 +215,12 @@ impl AdaptorStep {
         self.forward(p, inputs);
         let (images, texts) = self.features[..2 * batch * self.dims.width].split_at(batch * self.dims.width);
         let logit_scale = p[self.places.logit_scale];
-        self.loss.forward(Features { images, texts, batch, logit_scale, i2t_weight, threads: inputs.threads })
+        self.loss.forward(Features { images, texts, batch, logit_scale, i2t_weight, how: inputs.how })
     }
 
     /// From embeddings to features.
     fn forward(&mut self, p: &[f32], inputs: Inputs<'_>) {
-        let Inputs { images, texts, image_rows, text_rows, threads, .. } = inputs;
+        let Inputs { images, texts, image_rows, text_rows, how, .. } = inputs;
         let Dims { image_width, text_width, width, .. } = self.dims;
         assert_eq!(p.len(), self.dims.parameters(), "parameters have another length");
         assert_eq!(images.len(), image_rows * image_width, "image embeddings have another length");
@@ -210,12 +230,12 @@ impl AdaptorStep {
         let first = &mut self.layers[0].input;
         let (image_tokens, text_tokens) = first[..wide].split_at_mut(image_rows * width);
         if image_rows > 0 {
-            projection(p, &self.places.image_projection, image_width, width).forward(images, image_tokens, threads);
+            projection(p, &self.places.image_projection, image_width, width).forward(images, image_tokens, how);
         }
         if text_rows > 0 {
-            projection(p, &self.places.text_projection, text_width, width).forward(texts, text_tokens, threads);
+            projection(p, &self.places.text_projection, text_width, width).forward(texts, text_tokens, how);
         }
-        unit(&mut first[..wide], &mut self.token_lengths, width, threads);
+        unit(&mut first[..wide], &mut self.token_lengths, width, how.threads);
         for layer in 0..self.layers.len() {
             let pass = self.pass(layer, inputs);
             let places = &self.places.layers[layer];
@@ -223,12 +243,12 @@ impl AdaptorStep {
             let out = rest.first_mut().map_or(&mut self.features, |next| &mut next.input);
             Layer { p, places }.forward(pass, &mut saved[0], &mut self.scratch, &mut out[..wide]);
         }
-        unit(&mut self.features[..wide], &mut self.feature_lengths, width, threads);
+        unit(&mut self.features[..wide], &mut self.feature_lengths, width, how.threads);
     }
 
     fn pass(&self, layer: usize, inputs: Inputs<'_>) -> Pass {
-        let Inputs { image_rows, text_rows, dropout, threads, .. } = inputs;
-        Pass { dims: self.dims, layer, images: image_rows, rows: image_rows + text_rows, dropout, threads }
+        let Inputs { image_rows, text_rows, dropout, how, .. } = inputs;
+        Pass { dims: self.dims, layer, images: image_rows, rows: image_rows + text_rows, dropout, how }
     }
 }
 

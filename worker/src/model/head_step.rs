@@ -7,12 +7,11 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{
-    Dropout, HeadShape, RunningStats,
-    head::HeadPlaces,
-    layer::ReluDrop,
-    linear::{Linear, Matrix, product},
-};
+use super::{Dropout, HeadShape, RunningStats, head::HeadPlaces, layer::ReluDrop, linear::Linear};
+use crate::matrix::{How, Matrix, Precision, product};
+
+/// Heads are trained in 32 bits, each on one core.
+const HOW: How = How::new(Precision::F32, 1);
 
 /// As PyTorch's `nn.BatchNorm1d`.
 const EPS: f32 = 1e-5;
@@ -110,7 +109,7 @@ impl HeadStep {
         self.backward(p, tail, batch, dropout);
         let Self { gradient, input, places, shape, .. } = self;
         let (gradient, input) = (&gradient[..batch * shape.hidden], &input[..batch * shape.width]);
-        hidden_layer(p, places, *shape).weight_gradient(gradient, input, hidden, 1);
+        hidden_layer(p, places, *shape).weight_gradient(gradient, input, hidden, HOW);
         loss
     }
 
@@ -145,13 +144,14 @@ impl HeadStep {
         self.tail = tail;
         self.part.resize(UNITS.min(hidden) * width, 0.0);
         let input = Matrix::new(&self.input[..batch * width], batch, width);
-        let gradient = transpose(&self.gradient[..batch * hidden], hidden, &mut self.relu[..batch * hidden]);
-        for (number, gradient) in gradient.chunks(UNITS * batch).enumerate() {
-            let units = gradient.len() / batch;
+        for first in (0..hidden).step_by(UNITS) {
+            let units = UNITS.min(hidden - first);
+            // [batch, units] out of the gradient's columns.
+            let gradient = Matrix::strided(&self.gradient[first..batch * hidden], batch, units, hidden).t();
             let part = &mut self.part[..units * width];
-            product(part, false, 1.0, Matrix::new(gradient, units, batch), input, 1);
-            let first = self.places.hidden.start + number * UNITS * width;
-            let range = first..first + part.len();
+            product(part, gradient, input, HOW);
+            let start = self.places.hidden.start + first * width;
+            let range = start..start + part.len();
             update(range.clone(), &mut p[range], part);
         }
         loss
@@ -179,7 +179,7 @@ impl HeadStep {
         Dropout::fill(dropout, 0, width, mask, 1);
         Arch::new().dispatch(Drop { x, mask, scale, out: input });
         let normalised = &mut self.normalised[..batch * hidden];
-        hidden_layer(p, &self.places, self.shape).forward(input, normalised, 1);
+        hidden_layer(p, &self.places, self.shape).forward(input, normalised, HOW);
         Arch::new().dispatch(BatchNorm {
             rows: normalised,
             inverse: &mut self.inverse,
@@ -210,7 +210,7 @@ impl HeadStep {
         let logits = &self.logits[..batch * classes];
         let layer = Linear { weight: &p[self.places.output.clone()], inputs: hidden, outputs: classes };
         let relu = &self.relu[..batch * hidden];
-        layer.weight_gradient(logits, relu, &mut tail[behind(&self.places.output)], 1);
+        layer.weight_gradient(logits, relu, &mut tail[behind(&self.places.output)], HOW);
         let bias = &mut tail[behind(&self.places.output_bias)];
         bias.fill(0.0);
         for row in logits.chunks_exact(classes) {
@@ -219,7 +219,7 @@ impl HeadStep {
             }
         }
         let gradient = &mut self.gradient[..batch * hidden];
-        layer.input_gradient(logits, gradient, false, 1);
+        layer.input_gradient(logits, gradient, HOW);
         Arch::new().dispatch(BatchNormGradient {
             gradient,
             relu,
@@ -249,7 +249,7 @@ impl HeadStep {
         let parts = x.chunks(self.max_batch * width).zip(out.chunks_mut(self.max_batch * classes));
         for (x, out) in parts {
             let relu = &mut self.relu[..x.len() / width * hidden];
-            hidden_layer(p, &self.places, self.shape).forward(x, relu, 1);
+            hidden_layer(p, &self.places, self.shape).forward(x, relu, HOW);
             for row in relu.chunks_exact_mut(hidden) {
                 let units = row.iter_mut().zip(&stats.mean).zip(factors.iter().zip(bias));
                 for ((value, &mean), (&factor, &bias)) in units {
@@ -260,22 +260,6 @@ impl HeadStep {
             output(p, &self.places, self.shape, relu, out);
         }
     }
-}
-
-/// Rows of `columns` elements as columns: each element once, in squares that fit the first cache.
-fn transpose<'a>(rows: &[f32], columns: usize, out: &'a mut [f32]) -> &'a [f32] {
-    const SIDE: usize = 16;
-    let count = rows.len() / columns;
-    for top in (0..count).step_by(SIDE) {
-        for left in (0..columns).step_by(SIDE) {
-            for column in left..(left + SIDE).min(columns) {
-                for row in top..(top + SIDE).min(count) {
-                    out[column * count + row] = rows[row * columns + column];
-                }
-            }
-        }
-    }
-    out
 }
 
 fn hidden_layer<'a>(p: &'a [f32], places: &HeadPlaces, shape: HeadShape) -> Linear<'a> {
@@ -290,7 +274,7 @@ fn output(p: &[f32], places: &HeadPlaces, shape: HeadShape, relu: &[f32], logits
         row.copy_from_slice(bias);
     }
     let weight = Matrix::new(&p[places.output.clone()], classes, hidden);
-    product(logits, true, 1.0, Matrix::new(relu, relu.len() / hidden, hidden), weight.t(), 1);
+    product(logits, Matrix::new(relu, relu.len() / hidden, hidden), weight.t(), HOW.adding());
 }
 
 /// Mean binary cross entropy with logits; the logits become their gradient.
@@ -457,17 +441,6 @@ impl WithSimd for BatchNormGradient<'_> {
 mod tests {
     use super::*;
     use crate::random::{Key, Purpose};
-
-    #[test]
-    fn rows_become_columns() {
-        for (count, columns) in [(1, 1), (3, 40), (33, 17)] {
-            let rows: Vec<f32> = (0..count * columns).map(|i| i as f32).collect();
-            let mut out = vec![0.0; rows.len()];
-            transpose(&rows, columns, &mut out);
-            let at = |i: usize| rows[i % count * columns + i / count];
-            assert!(out.iter().enumerate().all(|(i, &value)| value == at(i)));
-        }
-    }
 
     /// The fused step hands out the very gradients of the other one, each once, and nothing when there is no loss.
     #[test]

@@ -2,10 +2,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{
-    blocks::{self, ROWS, max, sum, sum2},
-    linear::{Matrix, product},
-};
+use super::blocks::{self, ROWS, max, sum, sum2};
+use crate::matrix::{How, Matrix, product};
 
 /// Buffers for batches up to a fixed size.
 #[derive(Debug)]
@@ -36,7 +34,7 @@ pub(super) struct Features<'a> {
     pub logit_scale: f32,
     /// Weight of the image-to-text term.
     pub i2t_weight: f64,
-    pub threads: usize,
+    pub how: How,
 }
 
 impl InfoNce {
@@ -55,18 +53,18 @@ impl InfoNce {
 
     /// The loss, with softmaxes over the batch. Logits stay in the buffer for [`Self::backward`].
     pub fn forward(&mut self, features: Features<'_>) -> f32 {
-        let Features { images, texts, batch, logit_scale, i2t_weight, threads } = features;
+        let Features { images, texts, batch, logit_scale, i2t_weight, how } = features;
         let width = images.len() / batch;
         let logits = &mut self.logits[..batch * batch];
         let (image, text) = (Matrix::new(images, batch, width), Matrix::new(texts, batch, width));
-        product(logits, false, libm::expf(logit_scale), image, text.t(), threads);
+        product(logits, image, text.t(), how.times(libm::expf(logit_scale)));
         for (i, pair) in self.pairs[..batch].iter_mut().enumerate() {
             *pair = logits[i * batch + i];
         }
         let row_sums = &mut self.row_sums[..batch];
         let rows = logits.chunks(ROWS * batch).zip(row_sums.chunks_mut(ROWS));
-        blocks::run(threads, rows.map(|(logits, sums)| RowSums { logits, sums, batch }));
-        self.columns(batch, threads);
+        blocks::run(how.threads, rows.map(|(logits, sums)| RowSums { logits, sums, batch }));
+        self.columns(batch, how.threads);
         let mean = |sums: &[f32]| {
             let losses = sums.iter().zip(&self.pairs).map(|(&sum, &pair)| f64::from(sum) - f64::from(pair));
             losses.sum::<f64>() / batch as f64
@@ -100,13 +98,13 @@ impl InfoNce {
 
     /// After [`Self::forward`] with the same features: their gradients, and that of the logit scale.
     pub fn backward(&mut self, features: Features<'_>, images: &mut [f32], texts: &mut [f32]) -> f32 {
-        let Features { batch, logit_scale, i2t_weight, threads, .. } = features;
+        let Features { batch, logit_scale, i2t_weight, how, .. } = features;
         let logits = &mut self.logits[..batch * batch];
         let column_sums = &self.column_sums[..batch];
         let rows = logits.chunks_mut(ROWS * batch).zip(self.row_sums.chunks(ROWS));
         let rows = rows.zip(self.products[..batch].chunks_mut(ROWS)).enumerate();
         blocks::run(
-            threads,
+            how.threads,
             rows.map(|(i, ((logits, row_sums), products))| LogitGradient {
                 logits,
                 row_sums,
@@ -120,8 +118,8 @@ impl InfoNce {
         let scale = libm::expf(logit_scale);
         let width = images.len() / batch;
         let gradient = Matrix::new(logits, batch, batch);
-        product(images, false, scale, gradient, Matrix::new(features.texts, batch, width), threads);
-        product(texts, false, scale, gradient.t(), Matrix::new(features.images, batch, width), threads);
+        product(images, gradient, Matrix::new(features.texts, batch, width), how.times(scale));
+        product(texts, gradient.t(), Matrix::new(features.images, batch, width), how.times(scale));
         // A logit is exp(scale) times a cosine, so its derivative by the scale is itself.
         self.products[..batch].iter().map(|&value| f64::from(value)).sum::<f64>() as f32
     }
@@ -245,6 +243,7 @@ fn exp(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matrix::Precision;
 
     #[test]
     fn the_exponential_is_exact_enough() {
@@ -263,8 +262,14 @@ mod tests {
     #[test]
     fn a_batch_of_one_has_no_loss() {
         let (images, texts) = ([0.6, 0.8], [1.0, 0.0]);
-        let features =
-            Features { images: &images, texts: &texts, batch: 1, logit_scale: 2.0, i2t_weight: 0.75, threads: 1 };
+        let features = Features {
+            images: &images,
+            texts: &texts,
+            batch: 1,
+            logit_scale: 2.0,
+            i2t_weight: 0.75,
+            how: How::new(Precision::F32, 1),
+        };
         let mut loss = InfoNce::new(1);
         assert_eq!(loss.forward(features), 0.0);
         let (mut dx, mut dt) = ([1.0; 2], [1.0; 2]);

@@ -13,6 +13,7 @@ use super::{
     norm::{ResidualNorm, ResidualNormGradient},
     shape::LayerPlaces,
 };
+use crate::matrix::How;
 
 /// What one layer's forward keeps for its backward, for up to a fixed number of rows.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ pub(super) struct Pass {
     /// All rows.
     pub rows: usize,
     pub dropout: Option<Dropout>,
-    pub threads: usize,
+    pub how: How,
 }
 
 impl Pass {
@@ -103,8 +104,8 @@ impl Pass {
     fn mask(&self, site: usize, columns: usize, mask: &mut [u8]) {
         let stream = ((4 * self.layer + site) * 2) as u32;
         let (images, texts) = mask.split_at_mut(self.images * columns);
-        Dropout::fill(self.dropout, stream, columns, images, self.threads);
-        Dropout::fill(self.dropout, stream + 1, columns, texts, self.threads);
+        Dropout::fill(self.dropout, stream, columns, images, self.how.threads);
+        Dropout::fill(self.dropout, stream + 1, columns, texts, self.how.threads);
     }
 }
 
@@ -133,7 +134,7 @@ impl<'a> Layer<'a> {
 
     /// From `saved.input` to `out`, both [rows, width].
     pub fn forward(&self, pass: Pass, saved: &mut Saved, scratch: &mut Scratch, out: &mut [f32]) {
-        let Pass { dims, rows, threads, .. } = pass;
+        let Pass { dims, rows, how, .. } = pass;
         let Dims { width, heads, hidden, .. } = dims;
         let places = self.places;
         let (wide, deep) = (rows * width, rows * hidden);
@@ -144,20 +145,20 @@ impl<'a> Layer<'a> {
         pass.mask(3, width, &mut saved.mask2[..wide]);
 
         let value = &mut saved.value[..wide];
-        self.value(width).forward(&saved.input[..wide], value, threads);
+        self.value(width).forward(&saved.input[..wide], value, how);
         let bias = &self.p[places.value_bias()];
         let masks = saved.head_mask.chunks(ROWS * heads);
         let parts = value.chunks_mut(ROWS * width).zip(masks);
-        blocks::run(threads, parts.map(|(value, mask)| HeadDrop { value, bias, mask, heads, scale }));
+        blocks::run(how.threads, parts.map(|(value, mask)| HeadDrop { value, bias, mask, heads, scale }));
 
         let branch = &mut scratch.branch[..wide];
-        self.out(width).forward(value, branch, threads);
+        self.out(width).forward(value, branch, how);
         let part = ROWS * width;
         let inputs = saved.input[..wide].chunks(part).zip(branch.chunks(part)).zip(saved.mask1.chunks(part));
         let outputs = saved.normalised1.chunks_mut(part).zip(saved.inverse1.chunks_mut(ROWS));
         let parts = inputs.zip(outputs.zip(saved.middle[..wide].chunks_mut(part)));
         blocks::run(
-            threads,
+            how.threads,
             parts.map(|(((residual, branch), mask), ((normalised, inverse), out))| ResidualNorm {
                 residual,
                 branch,
@@ -173,17 +174,17 @@ impl<'a> Layer<'a> {
         );
 
         let relu = &mut saved.relu[..deep];
-        self.first(dims).forward(&saved.middle[..wide], relu, threads);
+        self.first(dims).forward(&saved.middle[..wide], relu, how);
         let bias = &self.p[places.first_bias.clone()];
         let parts = relu.chunks_mut(ROWS * hidden).zip(scratch.mask.chunks(ROWS * hidden));
-        blocks::run(threads, parts.map(|(value, mask)| ReluDrop { value, bias, mask, scale }));
+        blocks::run(how.threads, parts.map(|(value, mask)| ReluDrop { value, bias, mask, scale }));
 
-        self.second(dims).forward(relu, branch, threads);
+        self.second(dims).forward(relu, branch, how);
         let inputs = saved.middle[..wide].chunks(part).zip(branch.chunks(part)).zip(saved.mask2.chunks(part));
         let outputs = saved.normalised2.chunks_mut(part).zip(saved.inverse2.chunks_mut(ROWS));
         let parts = inputs.zip(outputs.zip(out.chunks_mut(part)));
         blocks::run(
-            threads,
+            how.threads,
             parts.map(|(((residual, branch), mask), ((normalised, inverse), out))| ResidualNorm {
                 residual,
                 branch,
@@ -202,7 +203,7 @@ impl<'a> Layer<'a> {
     /// `gradient` [rows, width] comes in as that of the output and leaves as that of the input. The layer's part of `g` is
     /// overwritten.
     pub fn backward(&self, pass: Pass, saved: &Saved, scratch: &mut Scratch, gradient: &mut [f32], g: &mut [f32]) {
-        let Pass { dims, rows, threads, .. } = pass;
+        let Pass { dims, rows, how, .. } = pass;
         let Dims { width, heads, hidden, .. } = dims;
         let places = self.places;
         let (wide, deep) = (rows * width, rows * hidden);
@@ -214,27 +215,30 @@ impl<'a> Layer<'a> {
         let kept = NormSaved { normalised: &saved.normalised2, inverse: &saved.inverse2, mask: &saved.mask2 };
         self.norm_backward(pass, norm2, kept, sums, gradient, branch, g);
         let second = self.second(dims);
-        second.weight_gradient(branch, &saved.relu[..deep], &mut g[places.second_weight.clone()], threads);
-        second.input_gradient(branch, deep_gradient, false, threads);
+        second.weight_gradient(branch, &saved.relu[..deep], &mut g[places.second_weight.clone()], how);
+        second.input_gradient(branch, deep_gradient, how);
         let parts = deep_gradient.chunks_mut(ROWS * hidden).zip(saved.relu.chunks(ROWS * hidden));
         let parts = parts.zip(sums.chunks_mut(hidden));
-        blocks::run(threads, parts.map(|((gradient, relu), sums)| ReluDropGradient { gradient, relu, scale, sums }));
+        blocks::run(
+            how.threads,
+            parts.map(|((gradient, relu), sums)| ReluDropGradient { gradient, relu, scale, sums }),
+        );
         blocks::reduce(sums, blocks::count(rows), hidden, 0, &mut g[places.first_bias.clone()]);
         let first = self.first(dims);
-        first.weight_gradient(deep_gradient, &saved.middle[..wide], &mut g[places.first_weight.clone()], threads);
-        first.input_gradient(deep_gradient, gradient, true, threads);
+        first.weight_gradient(deep_gradient, &saved.middle[..wide], &mut g[places.first_weight.clone()], how);
+        first.input_gradient(deep_gradient, gradient, how.adding());
 
         let norm1 = NormPlaces { weight: &places.norm1_weight, offset: &places.norm1_bias, bias: &places.out_bias };
         let kept = NormSaved { normalised: &saved.normalised1, inverse: &saved.inverse1, mask: &saved.mask1 };
         self.norm_backward(pass, norm1, kept, sums, gradient, branch, g);
         let out = self.out(width);
-        out.weight_gradient(branch, &saved.value[..wide], &mut g[places.out_weight.clone()], threads);
+        out.weight_gradient(branch, &saved.value[..wide], &mut g[places.out_weight.clone()], how);
         let value_gradient = &mut value_gradient[..wide];
-        out.input_gradient(branch, value_gradient, false, threads);
+        out.input_gradient(branch, value_gradient, how);
         let parts = value_gradient.chunks_mut(ROWS * width).zip(saved.head_mask.chunks(ROWS * heads));
         let parts = parts.zip(sums.chunks_mut(width));
         blocks::run(
-            threads,
+            how.threads,
             parts.map(|((gradient, mask), sums)| HeadDropGradient { gradient, mask, heads, scale, sums }),
         );
         // Queries and keys come before the values: their gradient is zero.
@@ -242,8 +246,8 @@ impl<'a> Layer<'a> {
         g[places.in_bias.clone()].fill(0.0);
         blocks::reduce(sums, blocks::count(rows), width, 0, &mut g[places.value_bias()]);
         let value = self.value(width);
-        value.weight_gradient(value_gradient, &saved.input[..wide], &mut g[places.value_weight()], threads);
-        value.input_gradient(value_gradient, gradient, true, threads);
+        value.weight_gradient(value_gradient, &saved.input[..wide], &mut g[places.value_weight()], how);
+        value.input_gradient(value_gradient, gradient, how.adding());
     }
 
     #[expect(clippy::too_many_arguments, reason = "one place for both norms of a layer")]
@@ -264,7 +268,7 @@ impl<'a> Layer<'a> {
         let outputs = gradient.chunks_mut(part).zip(branch.chunks_mut(part)).zip(sums.chunks_mut(3 * width));
         let inputs = saved.normalised.chunks(part).zip(saved.inverse.chunks(ROWS)).zip(saved.mask.chunks(part));
         blocks::run(
-            pass.threads,
+            pass.how.threads,
             outputs.zip(inputs).map(|(((gradient, branch), sums), ((normalised, inverse), mask))| {
                 ResidualNormGradient { gradient, branch, normalised, inverse, mask, scale, weight, sums }
             }),

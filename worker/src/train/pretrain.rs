@@ -24,7 +24,7 @@ use crate::{
     model::{AdaptorShape, AdaptorStep, Dropout},
     protocol::Outcome,
     random::{Key, Purpose},
-    task::{Attention, Precision, Pretrain, Task},
+    task::{Attention, Pretrain, Task},
 };
 
 /// Name of the artifact.
@@ -119,17 +119,6 @@ struct Training<'a> {
     texts: Vec<f32>,
 }
 
-/// Buffers for steps with products of that precision.
-fn step(shape: AdaptorShape, batch: usize, precision: Precision) -> Result<AdaptorStep> {
-    match precision {
-        Precision::F32 => Ok(AdaptorStep::new(shape, batch)),
-        Precision::Bf16 => Err(Error::Input {
-            what: "pre-training in bf16 is not in this version".to_owned(),
-            cure: Some("use `precision: {value: f32}`".to_owned()),
-        }),
-    }
-}
-
 impl<'a> Training<'a> {
     fn new(task: &'a Pretrain, pairs: &'a Pairs, threads: usize) -> Result<Self> {
         let train = pairs.of(Split::Train)?;
@@ -146,7 +135,7 @@ impl<'a> Training<'a> {
             shape,
             batch,
             threads,
-            step: step(shape, batch, task.precision)?,
+            step: AdaptorStep::with_precision(shape, batch, task.precision),
             images: Vec::new(),
             texts: Vec::new(),
             task,

@@ -2,12 +2,13 @@
 
 mod array;
 pub mod classify;
+mod course;
 mod early_stop;
 pub mod features;
 mod inputs;
 pub mod noop;
 pub mod optimizer;
 pub mod pretrain;
-mod run;
 mod sampling;
 pub mod schedule;
+mod weights;

@@ -1,0 +1,66 @@
+//! Parameters under training on the CPU, with their moments and the best so far.
+
+use std::borrow::Cow;
+
+use super::optimizer::AdamW;
+use crate::{checkpoint::State, error::Result};
+
+/// Parameters under training.
+pub(super) struct Weights {
+    pub(super) p: Vec<f32>,
+    pub(super) g: Vec<f32>,
+    m: Vec<f32>,
+    v: Vec<f32>,
+    /// Parameters after the best epoch; empty before the first.
+    pub(super) best: Vec<f32>,
+    optimizer: AdamW,
+}
+
+impl Weights {
+    pub(super) fn new(p: Vec<f32>, weight_decay: f64) -> Self {
+        let zeros = || vec![0.0; p.len()];
+        let optimizer = AdamW { weight_decay, ..AdamW::default() };
+        Self { g: zeros(), m: zeros(), v: zeros(), best: Vec::new(), optimizer, p }
+    }
+
+    /// One step of AdamW with the gradient in `g`; `step` counts from 0.
+    pub(super) fn update(&mut self, step: u64, learning_rate: f64) {
+        self.optimizer.step(&mut self.p, &self.g, &mut self.m, &mut self.v, step + 1, learning_rate);
+    }
+
+    pub(super) fn keep_best(&mut self) {
+        self.best.clone_from(&self.p);
+    }
+
+    pub(super) fn saved(&self) -> Saved<'_> {
+        let vectors = [("p", &self.p), ("m", &self.m), ("v", &self.v), ("best", &self.best)];
+        Saved {
+            numbers: vec![],
+            vectors: vectors.into_iter().map(|(name, vector)| (name, Cow::from(vector.as_slice()))).collect(),
+        }
+    }
+
+    pub(super) fn restore(&mut self, state: &mut State) -> Result<()> {
+        let len = self.p.len();
+        self.p = state.take("p", len)?;
+        self.m = state.take("m", len)?;
+        self.v = state.take("v", len)?;
+        let best = if state.number("has_best")? == 1 { len } else { 0 };
+        self.best = state.take("best", best)?;
+        Ok(())
+    }
+}
+
+/// What the rest of a member's run depends on, beside where it is: the same on every device, so that a trial goes on on another
+/// one. It holds `p`, `m`, `v` (parameters and AdamW's moments) and `best`, which is empty before the first validation.
+pub(super) struct Saved<'a> {
+    /// Counters of the model.
+    pub(super) numbers: Vec<(&'static str, u64)>,
+    pub(super) vectors: Vec<(&'static str, Cow<'a, [f32]>)>,
+}
+
+impl Saved<'_> {
+    pub(super) fn has_best(&self) -> bool {
+        self.vectors.iter().any(|(name, vector)| *name == "best" && !vector.is_empty())
+    }
+}

@@ -11,7 +11,7 @@ use crate::{
     checkpoint::{self, State},
     error::Result,
     execute::{Job, Reporter},
-    protocol::{Outcome, Stop},
+    protocol::{Checkpoint, Outcome, Stop},
 };
 
 /// Where a training run is.
@@ -89,6 +89,16 @@ pub(super) struct Course<'a> {
     epochs: u32,
     pub(super) steps_an_epoch: u64,
     saved: Instant,
+    past: Past,
+}
+
+/// What an attempt has already done for a member whose array was given up: it goes on from there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Past {
+    /// The last checkpoint that it has written.
+    pub(super) checkpoint: Option<Checkpoint>,
+    /// Epochs that it has reported; resumed earlier, it does not report them again.
+    epochs: u32,
 }
 
 impl<'a> Course<'a> {
@@ -101,7 +111,21 @@ impl<'a> Course<'a> {
         epochs: u32,
         steps_an_epoch: u64,
     ) -> Self {
-        Self { job, member, reporter, at, epochs, steps_an_epoch, saved: Instant::now() }
+        Self { job, member, reporter, at, epochs, steps_an_epoch, saved: Instant::now(), past: Past::default() }
+    }
+
+    /// As [`Self::new`], after `past`.
+    pub(super) fn after(self, past: &Past) -> Self {
+        Self { past: past.clone(), ..self }
+    }
+
+    pub(super) fn past(&self) -> Past {
+        self.past.clone()
+    }
+
+    /// The member has ended.
+    pub(super) fn end(&self, outcome: Result<Outcome>) {
+        array::finish(self.reporter, self.member, outcome);
     }
 
     /// Whether there are steps to do.
@@ -139,6 +163,11 @@ impl<'a> Course<'a> {
         let Some(score) = quality.score() else {
             return ControlFlow::Break(diverged(at.step - 1, quality.what()));
         };
+        let improved = at.stop.improved(epoch, score);
+        if epoch < self.past.epochs {
+            return ControlFlow::Continue(improved);
+        }
+        self.past.epochs = epoch + 1;
         let metric = |name, value| self.reporter.metric(member, name, u64::from(epoch), value);
         metric("train_loss", train_loss);
         match quality {
@@ -150,7 +179,7 @@ impl<'a> Course<'a> {
             }
             Quality::Score(name, _) => metric(name, score),
         }
-        ControlFlow::Continue(at.stop.improved(epoch, score))
+        ControlFlow::Continue(improved)
     }
 
     /// To be asked after steps, at the end of an epoch after its validation: writes a checkpoint when it is time, and gives the outcome
@@ -175,6 +204,7 @@ impl<'a> Course<'a> {
         if stop.is_some() {
             return Ok(ControlFlow::Break(Outcome::Preempted { checkpoint: Some(checkpoint) }));
         }
+        self.past.checkpoint = Some(checkpoint.clone());
         self.reporter.checkpoint(self.member, checkpoint);
         Ok(ControlFlow::Continue(()))
     }

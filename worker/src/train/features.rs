@@ -45,6 +45,16 @@ impl Features {
         self.rows.iter().filter(|row| row.is_none()).count()
     }
 
+    /// The row of an image in [`Self::values`].
+    pub(super) fn place(&self, image: usize) -> Option<usize> {
+        self.rows[image]
+    }
+
+    /// All rows, [rows, width].
+    pub(super) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     /// The features of an image; empty where it has none.
     pub(super) fn row(&self, image: usize) -> &[f32] {
         match self.rows[image] {

@@ -1,6 +1,7 @@
 //! Training: pre-training of Adaptors, classification heads.
 
 mod array;
+mod batched;
 pub mod classify;
 mod course;
 mod early_stop;
@@ -11,4 +12,5 @@ pub mod optimizer;
 pub mod pretrain;
 mod sampling;
 pub mod schedule;
+mod sizing;
 mod weights;

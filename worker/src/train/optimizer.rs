@@ -28,25 +28,49 @@ impl AdamW {
     /// # Panics
     /// When the slices have different lengths, or `t` is 0.
     pub fn step(&self, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], t: u64, learning_rate: f64) {
-        assert!(t > 0, "steps are counted from 1");
         assert!(p.len() == g.len() && p.len() == m.len() && p.len() == v.len(), "lengths differ");
-        let power = t.min(i32::MAX as u64) as i32;
-        let first = 1.0 - self.beta1.powi(power);
-        let second = 1.0 - self.beta2.powi(power);
+        let Constants { keep, root, size } = self.constants(t, learning_rate);
         Arch::new().dispatch(Update {
             p,
             g,
             m,
             v,
-            keep: (1.0 - learning_rate * self.weight_decay) as f32,
+            keep,
             blend1: (1.0 - self.beta1) as f32,
             beta2: self.beta2 as f32,
             blend2: (1.0 - self.beta2) as f32,
-            root: second.sqrt() as f32,
+            root,
             eps: self.eps as f32,
-            size: (learning_rate / first) as f32,
+            size,
         });
     }
+
+    /// What step `t`, counted from 1, needs to know.
+    ///
+    /// # Panics
+    /// When `t` is 0.
+    pub(crate) fn constants(&self, t: u64, learning_rate: f64) -> Constants {
+        assert!(t > 0, "steps are counted from 1");
+        let power = t.min(i32::MAX as u64) as i32;
+        let first = 1.0 - self.beta1.powi(power);
+        let second = 1.0 - self.beta2.powi(power);
+        Constants {
+            keep: (1.0 - learning_rate * self.weight_decay) as f32,
+            root: second.sqrt() as f32,
+            size: (learning_rate / first) as f32,
+        }
+    }
+}
+
+/// What differs from step to step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Constants {
+    /// Factor that weight decay leaves of a parameter.
+    pub(crate) keep: f32,
+    /// Root of the second moment's bias correction.
+    pub(crate) root: f32,
+    /// Learning rate over the first moment's bias correction.
+    pub(crate) size: f32,
 }
 
 struct Update<'a> {

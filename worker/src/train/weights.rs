@@ -41,14 +41,15 @@ impl Weights {
     }
 
     pub(super) fn restore(&mut self, state: &mut State) -> Result<()> {
-        let len = self.p.len();
-        self.p = state.take("p", len)?;
-        self.m = state.take("m", len)?;
-        self.v = state.take("v", len)?;
-        let best = if state.number("has_best")? == 1 { len } else { 0 };
-        self.best = state.take("best", best)?;
+        [self.p, self.m, self.v, self.best] = restore(state, self.p.len())?;
         Ok(())
     }
+}
+
+/// Parameters, moments and the best so far of a model with `len` parameters, as [`Saved`] has them.
+pub(super) fn restore(state: &mut State, len: usize) -> Result<[Vec<f32>; 4]> {
+    let best = if state.number("has_best")? == 1 { len } else { 0 };
+    Ok([state.take("p", len)?, state.take("m", len)?, state.take("v", len)?, state.take("best", best)?])
 }
 
 /// What the rest of a member's run depends on, beside where it is: the same on every device, so that a trial goes on on another
@@ -60,6 +61,12 @@ pub(super) struct Saved<'a> {
 }
 
 impl Saved<'_> {
+    /// Parameters, moments and the best so far.
+    pub(super) fn owned([p, m, v, best]: [Vec<f32>; 4]) -> Saved<'static> {
+        let vectors = [("p", p), ("m", m), ("v", v), ("best", best)];
+        Saved { numbers: vec![], vectors: vectors.map(|(name, vector)| (name, Cow::from(vector))).into() }
+    }
+
     pub(super) fn has_best(&self) -> bool {
         self.vectors.iter().any(|(name, vector)| *name == "best" && !vector.is_empty())
     }

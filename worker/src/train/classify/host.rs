@@ -4,7 +4,7 @@ use std::{borrow::Cow, ops::ControlFlow};
 
 use super::{
     HIDDEN, TEST_BATCH,
-    plan::{Plan, stats_of},
+    plan::{Plan, restore_stats, save_stats},
     samples::Samples,
 };
 use crate::{
@@ -14,14 +14,14 @@ use crate::{
     protocol::Outcome,
     task::Target,
     train::{
-        course::{Model, Position, Quality},
+        course::{Model, Past, Position, Quality},
         weights::{Saved, Weights},
     },
 };
 
 /// Trains and tests one member.
 pub(super) fn run(plan: &Plan<'_>, job: &Job, member: usize, reporter: &dyn Reporter) -> Result<Outcome> {
-    let (mut course, state) = plan.begin(job, member, reporter)?;
+    let (mut course, state) = plan.begin(job, member, reporter, &Past::default())?;
     let batch = plan.task.batch_size.min(plan.splits.train.images.len());
     let mut host = Host {
         plan,
@@ -36,8 +36,7 @@ pub(super) fn run(plan: &Plan<'_>, job: &Job, member: usize, reporter: &dyn Repo
     };
     if let Some(mut state) = state {
         host.weights.restore(&mut state)?;
-        host.stats = stats_of(&mut state, "")?;
-        host.best_stats = stats_of(&mut state, "best_")?;
+        [host.stats, host.best_stats] = restore_stats(&mut state)?;
     }
     if let ControlFlow::Break(outcome) = course.run(&mut host)? {
         return Ok(outcome);
@@ -113,17 +112,7 @@ impl Model for Host<'_> {
 
     fn saved(&self) -> Saved<'_> {
         let mut saved = self.weights.saved();
-        let (now, best) = (&self.stats, &self.best_stats);
-        saved.numbers.extend([("batches", now.batches), ("best_batches", best.batches)]);
-        saved.vectors.extend(
-            [
-                ("mean", &now.mean),
-                ("variance", &now.variance),
-                ("best_mean", &best.mean),
-                ("best_variance", &best.variance),
-            ]
-            .map(|(name, vector)| (name, Cow::from(vector.as_slice()))),
-        );
+        save_stats(&mut saved, Cow::Borrowed(&self.stats), Cow::Borrowed(&self.best_stats));
         saved
     }
 }

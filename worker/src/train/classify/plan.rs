@@ -1,6 +1,6 @@
 //! What training a head takes, the same on every device: its samples, schedule and order, and what it leaves behind.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{ETA_MIN, HIDDEN, PERIOD, results::Scores, samples::Splits};
 use crate::{
@@ -14,10 +14,11 @@ use crate::{
     random::{Key, Purpose},
     task::{Classify, Target},
     train::{
-        course::{Course, Position, Quality, diverged},
+        course::{Course, Past, Position, Quality, diverged},
         early_stop::EarlyStop,
         features::Features,
         schedule::CosineRestarts,
+        weights::Saved,
     },
 };
 
@@ -57,21 +58,22 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// The member's way, from its last checkpoint; the rest of that is to be restored into the model.
+    /// The member's way, from its last checkpoint, which `past` may have written; the rest of that is to be restored into the model.
     pub(super) fn begin<'j>(
         &self,
         job: &'j Job,
         member: usize,
         reporter: &'j dyn Reporter,
+        past: &Past,
     ) -> Result<(Course<'j>, Option<State>)> {
         let task = self.task;
         let mut at = Position::new(EarlyStop::new(task.patience, task.min_delta));
-        let state = checkpoint::load(job, member, reporter);
+        let state = checkpoint::load_after(past.checkpoint.as_ref(), job, member, reporter);
         if let Some(state) = &state {
             at.restore(state)?;
         }
         reporter.log(member, &self.describe());
-        Ok((Course::new(job, member, reporter, at, task.epochs, self.steps_an_epoch), state))
+        Ok((Course::new(job, member, reporter, at, task.epochs, self.steps_an_epoch).after(past), state))
     }
 
     fn describe(&self) -> String {
@@ -159,10 +161,27 @@ const fn val_metric(target: Target) -> &'static str {
 }
 
 /// Running statistics of a checkpoint; those of the best epoch have the prefix `best_`.
-pub(super) fn stats_of(state: &mut State, prefix: &str) -> Result<RunningStats> {
+fn stats_of(state: &mut State, prefix: &str) -> Result<RunningStats> {
     Ok(RunningStats {
         mean: state.take(&format!("{prefix}mean"), HIDDEN)?,
         variance: state.take(&format!("{prefix}variance"), HIDDEN)?,
         batches: state.number(&format!("{prefix}batches"))?,
     })
+}
+
+/// The running statistics of a head, and those of its best epoch.
+pub(super) fn restore_stats(state: &mut State) -> Result<[RunningStats; 2]> {
+    Ok([stats_of(state, "")?, stats_of(state, "best_")?])
+}
+
+/// What a checkpoint has of the running statistics.
+pub(super) fn save_stats<'s>(saved: &mut Saved<'s>, now: Cow<'s, RunningStats>, best: Cow<'s, RunningStats>) {
+    saved.numbers.extend([("batches", now.batches), ("best_batches", best.batches)]);
+    for ([mean, variance], stats) in [(["mean", "variance"], now), (["best_mean", "best_variance"], best)] {
+        let [means, variances] = match stats {
+            Cow::Borrowed(stats) => [Cow::from(&stats.mean), Cow::from(&stats.variance)],
+            Cow::Owned(stats) => [Cow::from(stats.mean), Cow::from(stats.variance)],
+        };
+        saved.vectors.extend([(mean, means), (variance, variances)]);
+    }
 }

@@ -9,7 +9,7 @@ use crate::{
     model::{AdaptorStep, Dropout},
     protocol::Outcome,
     train::{
-        course::{Model, Position, Quality},
+        course::{Model, Past, Position, Quality},
         weights::{Saved, Weights},
     },
 };
@@ -22,7 +22,7 @@ pub(super) fn run(
     member: usize,
     reporter: &dyn Reporter,
 ) -> Result<Outcome> {
-    let (mut course, state) = plan.begin(job, member, reporter)?;
+    let (mut course, state) = plan.begin(job, member, reporter, &Past::default())?;
     let mut weights = Weights::new(plan.shape.init(plan.task.seed), plan.task.weight_decay);
     if let Some(mut state) = state {
         weights.restore(&mut state)?;

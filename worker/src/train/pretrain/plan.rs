@@ -17,7 +17,7 @@ use crate::{
     random::{Key, Purpose},
     task::Pretrain,
     train::{
-        course::{Course, Position, diverged},
+        course::{Course, Past, Position, diverged},
         early_stop::EarlyStop,
         schedule::LinearWarmup,
     },
@@ -58,16 +58,17 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// The member's way, from its last checkpoint; the rest of that is to be restored into the model.
+    /// The member's way, from its last checkpoint, which `past` may have written; the rest of that is to be restored into the model.
     pub(super) fn begin<'j>(
         &self,
         job: &'j Job,
         member: usize,
         reporter: &'j dyn Reporter,
+        past: &Past,
     ) -> Result<(Course<'j>, Option<State>)> {
         let task = self.task;
         let mut at = Position::new(EarlyStop::new(task.patience, task.min_delta));
-        let state = checkpoint::load(job, member, reporter);
+        let state = checkpoint::load_after(past.checkpoint.as_ref(), job, member, reporter);
         if let Some(state) = &state {
             at.restore(state)?;
         }
@@ -78,7 +79,7 @@ impl<'a> Plan<'a> {
              {steps} steps an epoch"
         );
         reporter.log(member, &message);
-        Ok((Course::new(job, member, reporter, at, task.epochs, steps), state))
+        Ok((Course::new(job, member, reporter, at, task.epochs, steps).after(past), state))
     }
 
     pub(super) fn learning_rate(&self, step: u64) -> f64 {

@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod cache;
 pub mod checkpoint;
+pub mod cuda;
 pub mod datasets;
 pub mod device;
 pub mod encoders;

@@ -1,8 +1,9 @@
 //! Devices: the CPU, or one CUDA card.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    cuda::Stream,
     error::{Error, Result},
     protocol::DeviceInfo,
     task::Kind,
@@ -59,6 +60,19 @@ impl Device {
         }
     }
 
+    /// The queue of work on this card; none: it is the processor.
+    ///
+    /// # Errors
+    /// [`Error::Resources`] when the card cannot be used.
+    pub(crate) fn stream(&self) -> Result<Option<Arc<dyn Stream>>> {
+        match self {
+            Self::Cpu { .. } => Ok(None),
+            #[cfg(test)]
+            Self::Cuda { .. } if emulated::get().is_some() => Ok(emulated::get()),
+            Self::Cuda { ordinal, .. } => open_card(*ordinal).map(Some),
+        }
+    }
+
     /// Threads for work on the processor.
     pub fn threads(&self) -> usize {
         match self {
@@ -106,6 +120,38 @@ impl Device {
                 }
             }
         }
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_card(ordinal: usize) -> Result<Arc<dyn Stream>> {
+    Err(Error::Resources {
+        what: format!("device cuda:{ordinal} cannot be used: this program was built without CUDA"),
+        cure: Some("build with `--features cuda`, or use `--device cpu`".to_owned()),
+    })
+}
+
+/// A card that is none, for tests of what is done on cards.
+#[cfg(test)]
+pub(crate) mod emulated {
+    use std::{cell::RefCell, sync::Arc};
+
+    use crate::cuda::Stream;
+
+    thread_local! {
+        static STREAM: RefCell<Option<Arc<dyn Stream>>> = const { RefCell::new(None) };
+    }
+
+    /// Runs `work`, to which every card of this thread is `stream`.
+    pub(crate) fn with<T>(stream: &Arc<dyn Stream>, work: impl FnOnce() -> T) -> T {
+        let before = STREAM.replace(Some(Arc::clone(stream)));
+        let result = work();
+        STREAM.set(before);
+        result
+    }
+
+    pub(super) fn get() -> Option<Arc<dyn Stream>> {
+        STREAM.with_borrow(Option::clone)
     }
 }
 

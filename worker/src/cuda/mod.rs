@@ -8,6 +8,7 @@ pub mod buffer;
 #[cfg(test)]
 pub(crate) mod emulation;
 pub mod error;
+pub mod heads;
 pub mod stream;
 
 pub use buffer::{Buffer, Element};

@@ -81,13 +81,12 @@ fn go(
         }
         let Some(place) = going.iter().map(|&member| courses[member].at.epoch_step).max() else { return Ok(()) };
         // Who is behind in its epoch waits for those who are ahead to begin a new one.
-        let turn: Vec<usize> =
-            going.into_iter().filter(|&member| courses[member].at.epoch_step == place).collect();
+        let turn: Vec<usize> = going.into_iter().filter(|&member| courses[member].at.epoch_step == place).collect();
         let steps = (courses[turn[0]].steps_an_epoch - place).min(most.clamp(1, array.most_steps()));
         let begin = Instant::now();
         let losses = array.train(&turn, courses, steps)?;
         let step = begin.elapsed().as_secs_f64() / steps as f64;
-        most = ((pace.longest.as_secs_f64() / step.max(1e-9)) as u64);
+        most = (pace.longest.as_secs_f64() / step.max(1e-9)) as u64;
 
         let mut ended = Vec::new();
         let mut due = Vec::new();

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{early_stop::EarlyStop, weights::Saved};
+use super::{array, early_stop::EarlyStop, weights::Saved};
 use crate::{
     checkpoint::{self, State},
     error::Result,

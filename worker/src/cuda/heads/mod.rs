@@ -88,14 +88,7 @@ impl HeadState {
     pub fn new(shape: HeadShape, seed: u64) -> Self {
         let zeros = || vec![0.0; shape.parameters()];
         let stats = || RunningStats::new(shape.hidden);
-        Self {
-            p: shape.init(seed),
-            m: zeros(),
-            v: zeros(),
-            best: Vec::new(),
-            stats: stats(),
-            best_stats: stats(),
-        }
+        Self { p: shape.init(seed), m: zeros(), v: zeros(), best: Vec::new(), stats: stats(), best_stats: stats() }
     }
 }
 
@@ -184,15 +177,11 @@ impl HeadArray {
     /// # Errors
     /// [`CudaError::OutOfMemory`]: a smaller array may fit. [`CudaError::Sizes`] for a hidden layer that the kernels are not
     /// written for, or a batch below 2.
-    pub fn new(
-        stream: &Arc<dyn Stream>,
-        sizes: HeadSizes,
-        members: usize,
-        features: Arc<Buffer<f32>>,
-    ) -> Result<Self> {
+    pub fn new(stream: &Arc<dyn Stream>, sizes: HeadSizes, members: usize, features: Arc<Buffer<f32>>) -> Result<Self> {
         let HeadShape { width, hidden, classes } = sizes.shape;
         if !hidden.is_multiple_of(COLUMNS) || sizes.batch < 2 || (sizes.binary && classes != 1) {
-            let what = format!("heads with {sizes:?}: the hidden layer must be a multiple of {COLUMNS}, a batch at least 2");
+            let what =
+                format!("heads with {sizes:?}: the hidden layer must be a multiple of {COLUMNS}, a batch at least 2");
             return Err(CudaError::Sizes(what));
         }
         let parameters = || Buffer::zeros(stream, members * sizes.stride());
@@ -331,7 +320,8 @@ impl HeadArray {
     pub fn state(&self, slot: usize) -> Result<HeadState> {
         let Slot { batches, has_best, .. } = self.slots[slot];
         let weights = |buffer: &Buffer<f32>| self.part(buffer, self.weights(slot));
-        let (best, best_stats) = if has_best { self.best(slot)? } else { (Vec::new(), self.stats(&self.best_running, slot, 0)?) };
+        let (best, best_stats) =
+            if has_best { self.best(slot)? } else { (Vec::new(), self.stats(&self.best_running, slot, 0)?) };
         Ok(HeadState {
             p: weights(&self.p)?,
             m: weights(&self.m)?,

@@ -1,6 +1,6 @@
 //! What an array of heads computes: training steps, and evaluation.
 
-use super::{COLUMNS, HeadArray, HeadSpan, HeadSizes, Samples, runs};
+use super::{COLUMNS, HeadArray, HeadSizes, HeadSpan, Samples, runs};
 use crate::{
     cuda::{Argument, Buffer, Gemm, Operand, Result},
     model::HeadShape,
@@ -360,4 +360,3 @@ impl HeadArray {
         unsafe { self.stream.gemm(&gemm) }
     }
 }
-

@@ -103,12 +103,7 @@ fn sizes(plans: &[&Plan<'_>]) -> HeadSizes {
 }
 
 /// Steps a second of all members of an array together, by a few steps of copies of one member.
-fn trial(
-    stream: &Arc<dyn Stream>,
-    plan: &Plan<'_>,
-    sizes: HeadSizes,
-    members: usize,
-) -> Result<f64, CudaError> {
+fn trial(stream: &Arc<dyn Stream>, plan: &Plan<'_>, sizes: HeadSizes, members: usize) -> Result<f64, CudaError> {
     let features = Tables::of(&[plan]).upload(stream)?;
     let mut array = HeadArray::new(stream, sizes, members, features)?;
     let (task, state) = (plan.task, HeadState::new(plan.shape, plan.task.seed));
@@ -286,14 +281,12 @@ impl<'a> Heads<'a> {
 }
 
 /// Adds those of `wanted` that are not in `orders`, over all cores.
-fn arrange(
-    orders: &mut BTreeMap<Order, Rows>,
-    wanted: &BTreeMap<Order, usize>,
-    plans: &[&Plan<'_>],
-    lists: &[Rows],
-) {
-    let new: Vec<(Order, usize)> =
-        wanted.iter().filter(|(order, _)| !orders.contains_key(order)).map(|(&order, &member)| (order, member)).collect();
+fn arrange(orders: &mut BTreeMap<Order, Rows>, wanted: &BTreeMap<Order, usize>, plans: &[&Plan<'_>], lists: &[Rows]) {
+    let new: Vec<(Order, usize)> = wanted
+        .iter()
+        .filter(|(order, _)| !orders.contains_key(order))
+        .map(|(&order, &member)| (order, member))
+        .collect();
     let made: Vec<(Order, Rows)> = new
         .into_par_iter()
         .map(|(order, member)| {

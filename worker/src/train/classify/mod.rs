@@ -3,13 +3,14 @@
 //! A new order each epoch; a last batch of one sample is left out, as BatchNorm needs two. Chosen on the validation split by
 //! AUROC, or accuracy where there are several classes, then tested once. Images whose label is unknown are left out everywhere.
 
+mod card;
 mod host;
 mod plan;
 mod results;
 mod samples;
 
 use self::plan::Plan;
-use super::{array, features, inputs::Inputs};
+use super::{array, batched::Pace, features, inputs::Inputs};
 use crate::{
     device::Device,
     error::{Error, Result},
@@ -30,8 +31,19 @@ const ETA_MIN: f64 = 1e-8;
 /// # Errors
 /// When the device cannot train; each member has its own outcome otherwise.
 pub fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result<()> {
-    let threads = array::cpu_threads(device)?;
     let inputs = Inputs::default();
+    let threads = device.threads();
+    if let Some(stream) = device.stream()? {
+        let plan = |member| match read(&inputs, job, member, threads) {
+            Ok(plan) => Some((member, plan)),
+            Err(error) => {
+                array::finish(reporter, member, Err(error));
+                None
+            }
+        };
+        let plans = (0..job.leases.len()).filter_map(plan).collect();
+        return card::run(&stream, plans, job, reporter, Pace::default());
+    }
     array::run(job.leases.len(), threads, reporter, |member, _| {
         host::run(&read(&inputs, job, member, threads)?, job, member, reporter)
     });

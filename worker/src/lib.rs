@@ -2,6 +2,10 @@
 //!
 //! `permafrost worker` runs this library. It knows the coordinator only through [`protocol`].
 
+// Unit tests share fixtures with the tests in `tests/`.
+#[cfg(test)]
+extern crate self as permafrost_worker;
+
 pub mod agent;
 pub mod cache;
 pub mod checkpoint;

@@ -9,25 +9,10 @@ use std::{
 };
 
 use crate::{
-    device::Device,
     error::{Error, Result},
     execute::{Reporter, panic_text},
     protocol::{Failure, FailureClass, Outcome},
 };
-
-/// Threads of the CPU that trains.
-///
-/// # Errors
-/// [`Error::Resources`] on CUDA: there is no silent fallback.
-pub(super) fn cpu_threads(device: &Device) -> Result<usize> {
-    match device {
-        Device::Cpu { threads } => Ok(*threads),
-        Device::Cuda { .. } => Err(Error::Resources {
-            what: "this version trains on the CPU only".to_owned(),
-            cure: Some("use `--device cpu`".to_owned()),
-        }),
-    }
-}
 
 /// Calls `run(member, threads)` for each of `members`, at most `threads` at a time, and finishes each with what it gives.
 pub(super) fn run(

@@ -14,3 +14,5 @@ mod sampling;
 pub mod schedule;
 mod sizing;
 mod weights;
+#[cfg(test)]
+mod tests;

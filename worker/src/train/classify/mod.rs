@@ -9,9 +9,12 @@ mod plan;
 mod results;
 mod samples;
 
+use std::sync::Arc;
+
 use self::plan::Plan;
 use super::{array, batched::Pace, features, inputs::Inputs};
 use crate::{
+    cuda::Stream,
     device::Device,
     error::{Error, Result},
     execute::{Job, Reporter},
@@ -34,7 +37,7 @@ pub fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result<()> {
     let inputs = Inputs::default();
     let threads = device.threads();
     if let Some(stream) = device.stream()? {
-        let plan = |member| match read(&inputs, job, member, threads) {
+        let plan = |member| match read(&inputs, job, member, threads, Some(&stream)) {
             Ok(plan) => Some((member, plan)),
             Err(error) => {
                 array::finish(reporter, member, Err(error));
@@ -45,17 +48,23 @@ pub fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result<()> {
         return card::run(&stream, plans, job, reporter, Pace::default());
     }
     array::run(job.leases.len(), threads, reporter, |member, _| {
-        host::run(&read(&inputs, job, member, threads)?, job, member, reporter)
+        host::run(&read(&inputs, job, member, threads, None)?, job, member, reporter)
     });
     Ok(())
 }
 
 /// What a member trains on.
-fn read<'j>(inputs: &Inputs, job: &'j Job, member: usize, threads: usize) -> Result<Plan<'j>> {
+fn read<'j>(
+    inputs: &Inputs,
+    job: &'j Job,
+    member: usize,
+    threads: usize,
+    card: Option<&Arc<dyn Stream>>,
+) -> Result<Plan<'j>> {
     let lease = &job.leases[member];
     let Task::Classify(task) = &lease.task else { return Err(Error::input("not a classification task")) };
     let dataset = inputs.dataset(job, lease, task.dataset)?;
     let embeddings = inputs.embeddings(job, lease, task.image, task.image_width)?;
-    let features = features::of(task, &dataset, &embeddings, job, lease, threads)?;
+    let features = features::of(task, &dataset, &embeddings, job, lease, threads, card)?;
     Plan::new(task, dataset, features)
 }

@@ -4,12 +4,13 @@
 //! left out, as the loss compares the members of a batch. The validation loss is the mean over batches of the same size in
 //! a fixed order (the last one may be smaller): it depends on the batch size, so compare it among equal ones only.
 
+mod card;
 mod host;
 mod pairs;
 mod plan;
 
-use self::{pairs::Pairs, plan::Plan};
-use super::{array, inputs::Inputs};
+use self::{card::Trainee, pairs::Pairs, plan::Plan};
+use super::{array, batched::Pace, inputs::Inputs};
 use crate::{
     device::Device,
     error::{Error, Result},
@@ -25,8 +26,25 @@ pub const ADAPTOR: &str = "adaptor.safetensors";
 /// # Errors
 /// When the device cannot train; each member has its own outcome otherwise.
 pub fn run(device: &Device, job: &Job, reporter: &dyn Reporter) -> Result<()> {
-    let threads = array::cpu_threads(device)?;
     let inputs = Inputs::default();
+    if let Some(stream) = device.stream()? {
+        let members = (0..job.leases.len()).map(|member| (member, read(&inputs, job, member)));
+        let (mut read, mut trainees) = (Vec::new(), Vec::new());
+        for (member, found) in members {
+            match found {
+                Ok((task, pairs)) => read.push((member, task, pairs)),
+                Err(error) => array::finish(reporter, member, Err(error)),
+            }
+        }
+        for (member, task, pairs) in &read {
+            match Plan::new(task, pairs) {
+                Ok(plan) => trainees.push(Trainee { member: *member, plan }),
+                Err(error) => array::finish(reporter, *member, Err(error)),
+            }
+        }
+        return card::run(&stream, trainees, job, reporter, Pace::default());
+    }
+    let threads = device.threads();
     array::run(job.leases.len(), threads, reporter, |member, threads| {
         let (task, pairs) = read(&inputs, job, member)?;
         host::run(&Plan::new(task, &pairs)?, threads, job, member, reporter)

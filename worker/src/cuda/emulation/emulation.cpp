@@ -11,7 +11,7 @@ Index3 threadIdx, blockIdx, blockDim, gridDim;
 uint32_t emulated_lanes[1024];
 extern char __start_emulated_shared, __stop_emulated_shared;
 // So that the section exists also where no kernel has shared memory.
-__shared__ float emulated_nothing = 1;
+__attribute__((used)) __shared__ float emulated_nothing = 1;
 
 namespace {
 

@@ -66,8 +66,9 @@ static constexpr unsigned emulated_count(void (*)(A...)) {
   return sizeof...(A);
 }
 
-#define KERNEL(name, ...)                                                                    \
-  static void name(__VA_ARGS__);                                                             \
-  extern "C" void name##_call(void** arguments) { emulated_call(&name, arguments); }         \
-  extern "C" unsigned name##_count() { return emulated_count(&name); }                       \
+#define KERNEL(name, ...) KERNEL_OF(name, __VA_ARGS__)
+#define KERNEL_OF(name, ...)                                                         \
+  static void name(__VA_ARGS__);                                                     \
+  extern "C" void name##_call(void** arguments) { emulated_call(&name, arguments); } \
+  extern "C" unsigned name##_count() { return emulated_count(&name); }               \
   static void name(__VA_ARGS__)

@@ -31,3 +31,10 @@ KERNEL(adamw, float* p, const float* g, float* m, float* v, bf16* halves, u32 st
   store(v + place, second);
   if (halves) store(halves + place, parameters);
 }
+
+// The bf16 copy of the parameters of members `first..first + gridDim.y`.
+KERNEL(narrow_parameters, const float* p, bf16* halves, u32 stride, u32 trained, u32 first) {
+  u32 member = first + blockIdx.y;
+  u32 at = 4 * (blockIdx.x * blockDim.x + threadIdx.x);
+  if (at < trained) store(halves + (u64)member * trained + at, load(p + (u64)member * stride + at));
+}

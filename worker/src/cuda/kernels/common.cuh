@@ -4,8 +4,9 @@
 #ifdef PERMAFROST_EMULATION
 #include "emulation.h"
 #else
-// A kernel, by its plain name.
-#define KERNEL(name, ...) extern "C" __global__ void name(__VA_ARGS__)
+// A kernel, by its plain name, which may be a macro.
+#define KERNEL(name, ...) KERNEL_OF(name, __VA_ARGS__)
+#define KERNEL_OF(name, ...) extern "C" __global__ void name(__VA_ARGS__)
 #endif
 
 #define DEVICE static __device__ __forceinline__
@@ -70,19 +71,33 @@ DEVICE void store(bf16* to, const Quad& quad) {
   *(RawHalves*)to = raw;
 }
 
-// The sum of `value` over a block of at most 1024 threads, a multiple of 32, in a fixed order; all threads get it.
-// `shared` is 33 floats; calls that follow one another take turns between two of them.
-DEVICE float block_sum(float value, float* shared) {
-  for (int lane = 16; lane > 0; lane /= 2) value += __shfl_xor_sync(0xffffffffu, value, lane);
-  if (blockDim.x <= 32) return value;
-  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = value;
+// The sums of `a` and of `b` over a block of at most 1024 threads, a multiple of 32 in one dimension, in a fixed order; all
+// threads get them. `shared` is 64 floats; a call must not take the same as the call before it.
+DEVICE void block_sums(float& a, float& b, float* shared) {
+  for (int lane = 16; lane > 0; lane /= 2) {
+    a += __shfl_xor_sync(0xffffffffu, a, lane);
+    b += __shfl_xor_sync(0xffffffffu, b, lane);
+  }
+  if (blockDim.x <= 32) return;
+  if (threadIdx.x % 32 == 0) {
+    shared[threadIdx.x / 32] = a;
+    shared[32 + threadIdx.x / 32] = b;
+  }
   __syncthreads();
-  float sum = 0;
-  for (u32 warp = 0; warp < blockDim.x / 32; warp++) sum += shared[warp];
-  return sum;
+  a = b = 0;
+  for (u32 warp = 0; warp < blockDim.x / 32; warp++) {
+    a += shared[warp];
+    b += shared[32 + warp];
+  }
 }
 
-// The same for the largest value. NaN is not seen.
+DEVICE float block_sum(float value, float* shared) {
+  float nothing = 0;
+  block_sums(value, nothing, shared);
+  return value;
+}
+
+// The largest value, in the same way; NaN is not seen.
 DEVICE float block_max(float value, float* shared) {
   for (int lane = 16; lane > 0; lane /= 2) {
     float other = __shfl_xor_sync(0xffffffffu, value, lane);

@@ -14,7 +14,7 @@ use serde_json::Value;
 pub use self::{
     data::{Fetch, Location, Prepare, Reader, Snapshot, Splitting, Wheel},
     embed::{Dtype, Embed, Encoder, Output, Pixels, Pooling, Weights},
-    train::{Attention, Classify, Noop, NoopEnd, Pretrain, Subset, Target},
+    train::{Attention, Classify, Noop, NoopEnd, Precision, Pretrain, Subset, Target},
 };
 use crate::id::{IdError, TrialId};
 
@@ -135,11 +135,12 @@ impl Task {
             Self::Prepare(_) => "prepare".to_owned(),
             Self::Embed(task) => task.array_key(),
             Self::Pretrain(t) => format!(
-                "pretrain/{}/{}x{}/{:?}/b{}/e{}/w{}/p{}/a{}",
+                "pretrain/{}/{}x{}/{:?}/{}/b{}/e{}/w{}/p{}/a{}",
                 t.dataset,
                 t.image_width,
                 t.text_width,
                 t.attention,
+                t.precision.name(),
                 t.batch_size,
                 t.epochs,
                 t.warmup,

@@ -172,6 +172,14 @@ impl AdaptorArray {
         self.slots[member].active = false;
     }
 
+    /// Updates a member again.
+    ///
+    /// # Panics
+    /// When there is no such member.
+    pub fn thaw(&mut self, member: usize) {
+        self.slots[member].active = true;
+    }
+
     /// Sets all that a checkpoint holds.
     ///
     /// # Errors

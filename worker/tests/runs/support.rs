@@ -16,7 +16,7 @@ use permafrost_worker::{
     execute::{Job, Reporter, execute},
     id::TrialId,
     protocol::{Artifact, Attempt, Checkpoint, Failure, Lease, Outcome, Stop},
-    task::{Attention, Classify, Dtype, Embed, Encoder, Pretrain, Subset, Target, Task},
+    task::{Attention, Classify, Dtype, Embed, Encoder, Precision, Pretrain, Subset, Target, Task},
 };
 
 pub const IMAGE_WIDTH: usize = 6;
@@ -133,6 +133,7 @@ impl Home {
             text_width: TEXT_WIDTH,
             attention: Attention::OwnKv,
             i2t_weight: 0.75,
+            precision: Precision::F32,
             dropout: 0.1,
             learning_rate: 1e-4,
             weight_decay: 0.01,

@@ -1,6 +1,6 @@
 // Arrays of classification heads: dropout, linear without bias, batch normalisation, ReLU, dropout, linear (paper, section 2.3).
 // The linear layers are matrix products; the rest is here. Every kernel leaves a member that is not active as it is.
-#include "common.cuh"
+#include "dropout.cuh"
 
 // As PyTorch's nn.BatchNorm1d.
 #define EPS 1e-5f
@@ -13,27 +13,12 @@
 // The purpose of the random numbers, as in random.rs.
 #define DROPOUT 3
 
-// Ten rounds of Philox4x32 (Salmon et al., SC 2011), as in random.rs.
-DEVICE void head_philox(u32 (&counter)[4], u64 seed) {
-  u32 low = (u32)seed, high = (u32)(seed >> 32);
-  for (int round = 0; round < 10; round++) {
-    u64 first = (u64)counter[0] * 0xd2511f53u, second = (u64)counter[2] * 0xcd9e8d57u;
-    u32 one = counter[1], three = counter[3];
-    counter[0] = (u32)(second >> 32) ^ one ^ low;
-    counter[1] = (u32)second;
-    counter[2] = (u32)(first >> 32) ^ three ^ high;
-    counter[3] = (u32)first;
-    low += 0x9e3779b9u;
-    high += 0xbb67ae85u;
-  }
-}
-
 // Dropout's factors, 0 or `scale`, of the four elements from `at`, a multiple of 4, on: those of model/dropout.rs. Where `dropped` is 0,
 // all are kept.
 DEVICE Quad keep(u64 seed, u64 step, u32 stream, u32 at, u32 dropped, float scale) {
   Quad factors;
   u32 counter[4] = {at / 4, DROPOUT + 256 * stream, (u32)step, (u32)(step >> 32)};
-  if (dropped) head_philox(counter, seed);
+  if (dropped) philox(counter, (u32)seed, (u32)(seed >> 32));
   for (u32 i = 0; i < 4; i++) factors.v[i] = dropped && counter[i] < dropped ? 0 : scale;
   return factors;
 }

@@ -4,10 +4,11 @@ use std::ops::ControlFlow;
 
 use super::{pairs::Pair, plan::Plan};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     execute::{Job, Reporter},
     model::{AdaptorStep, Dropout},
     protocol::Outcome,
+    task::Precision,
     train::{
         course::{Model, Past, Position, Quality},
         weights::{Saved, Weights},
@@ -27,7 +28,7 @@ pub(super) fn run(
     if let Some(mut state) = state {
         weights.restore(&mut state)?;
     }
-    let step = AdaptorStep::new(plan.shape, plan.batch);
+    let step = step(plan)?;
     let order = (course.at.epoch, plan.order(course.at.epoch));
     let mut host = Host { plan, weights, order, rows: Rows { step, threads, images: Vec::new(), texts: Vec::new() } };
     if let ControlFlow::Break(outcome) = course.run(&mut host)? {
@@ -36,6 +37,17 @@ pub(super) fn run(
     let Host { weights, mut rows, .. } = host;
     let test_loss = (!plan.test.is_empty()).then(|| rows.loss(plan, &weights.best, &plan.test));
     plan.finish(&course, &weights.best, test_loss)
+}
+
+/// Buffers for steps with products of the task's precision.
+fn step(plan: &Plan<'_>) -> Result<AdaptorStep> {
+    match plan.task.precision {
+        Precision::F32 => Ok(AdaptorStep::new(plan.shape, plan.batch)),
+        Precision::Bf16 => Err(Error::Input {
+            what: "pre-training in bf16 is not in this version".to_owned(),
+            cure: Some("use `precision: {value: f32}`".to_owned()),
+        }),
+    }
 }
 
 struct Host<'a> {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     execute::{Reporter, panic_text},
     protocol::{Failure, FailureClass, Outcome},
 };

@@ -154,12 +154,7 @@ fn through(shape: AdaptorShape, p: &[f32], images: &[f32], threads: usize) -> Ve
 }
 
 /// Sends images through an Adaptor, on a card.
-fn on_card(
-    stream: &Arc<dyn Stream>,
-    shape: AdaptorShape,
-    p: Vec<f32>,
-    images: &[f32],
-) -> Result<Vec<f32>, CudaError> {
+fn on_card(stream: &Arc<dyn Stream>, shape: AdaptorShape, p: Vec<f32>, images: &[f32]) -> Result<Vec<f32>, CudaError> {
     let table = |width, values: &[f32]| Table::from_rows(stream, Kind::F32, width, values).map(Arc::new);
     let images = table(shape.image_width, images)?;
     let member = Member {

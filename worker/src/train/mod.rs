@@ -13,6 +13,6 @@ pub mod pretrain;
 mod sampling;
 pub mod schedule;
 mod sizing;
-mod weights;
 #[cfg(test)]
 mod tests;
+mod weights;

@@ -258,11 +258,7 @@ impl<'a> Adaptors<'a> {
                 let rows: Vec<(u32, u32)> = pairs.iter().map(|&(image, text)| (image as u32, text as u32)).collect();
                 crate::cuda::Pairs::upload(stream, &rows).map(Arc::new)
             };
-            splits.push(Splits {
-                train: upload(&plan.train)?,
-                valid: upload(&plan.valid)?,
-                test: upload(&plan.test)?,
-            });
+            splits.push(Splits { train: upload(&plan.train)?, valid: upload(&plan.valid)?, test: upload(&plan.test)? });
         }
         let mut array = AdaptorArray::new(stream, parts, sizes.batch, sizes.steps, sizes.arithmetic)?;
         let mut courses = Vec::new();

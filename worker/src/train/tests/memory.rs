@@ -6,8 +6,7 @@ use crate::{cuda::heads::HeadSizes, model::HeadShape, protocol::FailureClass};
 /// Bytes that an array of so many heads of [`Home::classify`] takes, with its features.
 fn bytes(members: usize) -> usize {
     let shape = HeadShape { width: support::IMAGE_WIDTH, hidden: 512, classes: 1 };
-    let sizes =
-        HeadSizes { shape, binary: true, dropout: 0.2, batch: 8, train: 25, evaluated: 9, steps: 8 };
+    let sizes = HeadSizes { shape, binary: true, dropout: 0.2, batch: 8, train: 25, evaluated: 9, steps: 8 };
     sizes.bytes_needed(members) + 4 * 43 * support::IMAGE_WIDTH
 }
 

@@ -109,7 +109,11 @@ fn what_was_saved_on_the_way_is_enough() {
     let Some(stream) = Emulation::open() else { return };
     let home = Home::new(25, 9, 9);
     let mut tasks = heads(&home, 2);
-    tasks.iter_mut().for_each(|task| if let Task::Classify(task) = task { task.patience = None });
+    tasks.iter_mut().for_each(|task| {
+        if let Task::Classify(task) = task {
+            task.patience = None
+        }
+    });
     let undisturbed = tasks_on_card(&stream, &home, &tasks);
     let leases = tasks.iter().map(|task| home.lease(task, 1, vec![])).collect();
     let lost = run_on_card(&stream, &home, leases, 0, &|done| (done >= 8).then_some(Stop::Lost));

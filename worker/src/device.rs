@@ -3,10 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    cuda::Stream,
+    cuda::{AdaptorArray, Arithmetic, Stream, heads::HeadSizes},
     error::{Error, Result},
+    model::{AdaptorShape, Dims, HeadShape, WIDTH},
     protocol::DeviceInfo,
     task::Kind,
+    train::sizing,
 };
 
 /// Where trials run.
@@ -82,6 +84,10 @@ impl Device {
     }
 
     /// Most members of an array of each kind that are worth leasing at once.
+    ///
+    /// On a card these are as many of the paper's sizes as its free memory has room for, up to a bound that keeps a worker from holding
+    /// what others could take. How many of a lease are trained at once is decided when their shapes are known and measured
+    /// (`train/sizing.rs`).
     pub fn capacity(&self) -> BTreeMap<Kind, usize> {
         let threads = self.threads();
         Kind::ALL
@@ -91,14 +97,20 @@ impl Device {
                     (_, Kind::Fetch | Kind::Prepare) => 1,
                     (_, Kind::Embed) => 8,
                     (Self::Cpu { .. }, Kind::Pretrain) => threads,
-                    (Self::Cuda { .. }, Kind::Pretrain) => 16,
+                    (Self::Cuda { .. }, Kind::Pretrain) => self.room(MOST_ADAPTORS, adaptors_bytes),
                     (Self::Cpu { .. }, Kind::Classify) => threads * 16,
-                    (Self::Cuda { .. }, Kind::Classify) => 256,
+                    (Self::Cuda { .. }, Kind::Classify) => self.room(MOST_HEADS, heads_bytes),
                     (_, Kind::Noop) => 64,
                 };
                 (kind, members)
             })
             .collect()
+    }
+
+    /// Members, at most `most`, that the card's free memory has room for when so many take `bytes`; 1 where that is not known.
+    fn room(&self, most: usize, bytes: impl Fn(usize) -> usize) -> usize {
+        let memory = self.stream().ok().flatten().and_then(|stream| stream.memory().ok());
+        memory.map_or(1, |memory| sizing::fits(most, memory.free, bytes))
     }
 
     /// As recorded with every attempt.
@@ -121,6 +133,23 @@ impl Device {
             }
         }
     }
+}
+
+/// Adaptors and heads that a worker leases at once for a card, at most.
+const MOST_ADAPTORS: usize = 64;
+const MOST_HEADS: usize = 1024;
+
+/// Bytes that Adaptors of the paper's sizes take in training (sections 2.1 and 3.1).
+fn adaptors_bytes(members: usize) -> usize {
+    let dims = Dims::from(AdaptorShape { image_width: WIDTH, text_width: WIDTH });
+    AdaptorArray::bytes_needed(&vec![dims; members], 1024, 1024, Arithmetic::F32).unwrap_or(usize::MAX)
+}
+
+/// The same of heads (sections 2.3 and 3.2), for the larger of the paper's collections.
+fn heads_bytes(members: usize) -> usize {
+    let shape = HeadShape { width: WIDTH, hidden: 512, classes: 1 };
+    let sizes = HeadSizes { shape, binary: true, dropout: 0.1, batch: 512, train: 24_104, evaluated: 6_026, steps: 64 };
+    sizes.bytes_needed(members)
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -12,7 +12,7 @@ pub mod optimizer;
 pub mod pretrain;
 mod sampling;
 pub mod schedule;
-mod sizing;
+pub(crate) mod sizing;
 #[cfg(test)]
 mod tests;
 mod weights;

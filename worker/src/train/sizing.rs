@@ -21,7 +21,7 @@ static MEASURED: Mutex<Option<HashMap<String, BTreeMap<usize, f64>>>> = Mutex::n
 
 /// The most of `members` for which `bytes` does not exceed the card's `free` memory. At least one: whether that fits is seen when it
 /// is tried.
-pub(super) fn fits(members: usize, free: usize, bytes: impl Fn(usize) -> usize) -> usize {
+pub(crate) fn fits(members: usize, free: usize, bytes: impl Fn(usize) -> usize) -> usize {
     let room = (free as f64 * SHARE) as usize;
     // More members never take less memory.
     let (mut fit, mut too_many) = (1, members + 1);

@@ -67,7 +67,7 @@ fn assert_near(home: &Home, found: &Member, expected: &Member) {
     assert_eq!(artifacts.len(), files.len());
     for (found, expected) in artifacts.iter().zip(files) {
         assert_eq!(found.name, expected.name);
-        let read = |path: &str| fs::read(home.path().join(path)).unwrap();
+        let read = |path: &std::path::Path| fs::read(home.path().join(path)).unwrap();
         let (found, expected) = (read(&found.path), read(&expected.path));
         let (found, expected) = (numbers(&found), numbers(&expected));
         assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());

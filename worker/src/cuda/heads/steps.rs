@@ -1,5 +1,7 @@
 //! What an array of heads computes: training steps, and evaluation.
 
+use std::sync::Arc;
+
 use super::{COLUMNS, HeadArray, HeadSizes, HeadSpan, Samples, runs};
 use crate::{
     cuda::{Argument, Buffer, Gemm, Operand, Result},
@@ -52,7 +54,7 @@ impl HeadArray {
     pub fn train(
         &mut self,
         spans: &[HeadSpan],
-        lists: &[Samples],
+        lists: &[Arc<Samples>],
         first: usize,
         end: usize,
         meanwhile: impl FnOnce(),

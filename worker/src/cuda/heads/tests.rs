@@ -29,7 +29,7 @@ fn sizes(width: usize, classes: usize) -> HeadSizes {
 struct Case {
     member: HeadMember,
     learning_rate: f64,
-    list: Samples,
+    list: Arc<Samples>,
 }
 
 fn cases(sizes: HeadSizes, count: usize) -> Vec<Case> {
@@ -44,7 +44,7 @@ fn cases(sizes: HeadSizes, count: usize) -> Vec<Case> {
                 table: if i % 2 == 0 { 0 } else { ROWS },
             },
             learning_rate: 1e-3 * (1 + i) as f64,
-            list: Samples { rows, classes },
+            list: Arc::new(Samples { rows, classes }),
         }
     };
     (0..count).map(case).collect()
@@ -97,8 +97,8 @@ fn spans(cases: &[Case], step: u64) -> Vec<HeadSpan> {
     cases.iter().enumerate().map(span).collect()
 }
 
-fn lists(cases: &[Case]) -> Vec<Samples> {
-    cases.iter().map(|case| case.list.clone()).collect()
+fn lists(cases: &[Case]) -> Vec<Arc<Samples>> {
+    cases.iter().map(|case| Arc::clone(&case.list)).collect()
 }
 
 /// Widths of which a row is no multiple of four, too.

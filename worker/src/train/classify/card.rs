@@ -20,6 +20,7 @@ use crate::{
     },
     error::Result,
     execute::{Job, Reporter},
+    model::RunningStats,
     protocol::Outcome,
     task::Target,
     train::{
@@ -31,9 +32,10 @@ use crate::{
     },
 };
 
-/// Steps of a trial of an array's size, before and while it is measured.
-const WARM_UP: usize = 2;
-const TRIAL: usize = 8;
+/// Most steps of a trial of an array's size.
+const TRIAL: u64 = 8;
+/// Heads whose best weights are on the host at once, to be written.
+const WRITTEN: usize = 64;
 /// Most steps without looking at the host.
 const MOST_STEPS: u64 = 1024;
 
@@ -98,7 +100,7 @@ fn sizes(plans: &[&Plan<'_>]) -> HeadSizes {
         batch: first.task.batch_size.min(train),
         train,
         evaluated: evaluated.max().unwrap_or(0),
-        steps: first.steps_an_epoch.clamp(TRIAL as u64, MOST_STEPS) as usize,
+        steps: first.steps_an_epoch.min(MOST_STEPS) as usize,
     }
 }
 
@@ -113,16 +115,14 @@ fn trial(stream: &Arc<dyn Stream>, plan: &Plan<'_>, sizes: HeadSizes, members: u
         Ok(HeadSpan { slot, step: 0, learning_rate: 0.0, list: 0 })
     });
     let spans = spans.collect::<Result<Vec<_>, CudaError>>()?;
-    let lists = [rows(&plan.features, &plan.splits.train)];
-    let mut seconds = 0.0;
-    for steps in [WARM_UP, TRIAL] {
-        let begin = Instant::now();
-        for _ in 0..steps {
-            array.train(&spans, &lists, 0, sizes.batch, || {})?;
-        }
-        seconds = begin.elapsed().as_secs_f64();
-    }
-    Ok((members * TRIAL) as f64 / seconds.max(1e-9))
+    let lists = [Arc::new(rows(&plan.features, &plan.splits.train))];
+    let steps = plan.steps_an_epoch.min(TRIAL) as usize;
+    let end = (steps * sizes.batch).min(sizes.train);
+    // The first time modules are loaded.
+    array.train(&spans, &lists, 0, end, || {})?;
+    let begin = Instant::now();
+    array.train(&spans, &lists, 0, end, || {})?;
+    Ok((members * steps) as f64 / begin.elapsed().as_secs_f64().max(1e-9))
 }
 
 /// Rows of `samples` in their table of features, and their classes.
@@ -207,7 +207,7 @@ struct Heads<'a> {
     valid: Lists,
     test: Lists,
     /// Samples in the order of some epochs.
-    orders: BTreeMap<Order, Rows>,
+    orders: BTreeMap<Order, Arc<Rows>>,
 }
 
 impl<'a> Heads<'a> {
@@ -255,7 +255,8 @@ impl<'a> Heads<'a> {
     }
 
     fn slot(&self, member: usize) -> usize {
-        self.slots.iter().position(|&other| other == member).unwrap_or(usize::MAX)
+        let slot = self.slots.iter().position(|&other| other == member);
+        slot.unwrap_or_else(|| panic!("member {member} has left"))
     }
 
     fn slots_of(&self, members: &[usize]) -> Vec<usize> {
@@ -281,19 +282,24 @@ impl<'a> Heads<'a> {
 }
 
 /// Adds those of `wanted` that are not in `orders`, over all cores.
-fn arrange(orders: &mut BTreeMap<Order, Rows>, wanted: &BTreeMap<Order, usize>, plans: &[&Plan<'_>], lists: &[Rows]) {
+fn arrange(
+    orders: &mut BTreeMap<Order, Arc<Rows>>,
+    wanted: &BTreeMap<Order, usize>,
+    plans: &[&Plan<'_>],
+    lists: &[Rows],
+) {
     let new: Vec<(Order, usize)> = wanted
         .iter()
         .filter(|(order, _)| !orders.contains_key(order))
         .map(|(&order, &member)| (order, member))
         .collect();
-    let made: Vec<(Order, Rows)> = new
+    let made: Vec<(Order, Arc<Rows>)> = new
         .into_par_iter()
         .map(|(order, member)| {
             let list = &lists[order.0];
             let places = plans[member].order(order.2);
             let pick = |from: &[u32]| places.iter().map(|&place| from[place as usize]).collect();
-            (order, Rows { rows: pick(&list.rows), classes: pick(&list.classes) })
+            (order, Arc::new(Rows { rows: pick(&list.rows), classes: pick(&list.classes) }))
         })
         .collect();
     orders.extend(made);
@@ -310,7 +316,7 @@ impl Batched for Heads<'_> {
         let (now, next) = (orders(0), orders(1));
         self.orders.retain(|order, _| now.contains_key(order));
         self.arrange(&now);
-        let lists: Vec<Rows> = now.keys().map(|order| self.orders[order].clone()).collect();
+        let lists: Vec<Arc<Rows>> = now.keys().map(|order| Arc::clone(&self.orders[order])).collect();
         let places: HashMap<Order, usize> = now.keys().copied().zip(0..).collect();
         let slots = self.slots_of(members);
         let spans: Vec<HeadSpan> = members
@@ -352,13 +358,19 @@ impl Batched for Heads<'_> {
     }
 
     fn finish(&mut self, members: &[usize], courses: &[Course<'_>]) -> Result<Vec<Result<Outcome>>, CudaError> {
-        let outputs = self.evaluate(members, true)?;
-        let best = self.slots_of(members).into_iter().map(|slot| self.array.best(slot));
-        let best = best.collect::<Result<Vec<_>, CudaError>>()?;
-        let results = members.iter().zip(outputs).zip(best).map(|((&member, logits), (best, stats))| {
-            self.plans[member].finish(&courses[member], &best, &stats, logits)
-        });
-        Ok(results.collect())
+        let mut logits = self.evaluate(members, true)?.into_iter();
+        let mut results = Vec::new();
+        for part in members.chunks(WRITTEN) {
+            let best = self.slots_of(part).into_iter().map(|slot| self.array.best(slot));
+            let best = best.collect::<Result<Vec<_>, CudaError>>()?;
+            let heads: Vec<_> = part.iter().zip(best).zip(&mut logits).collect();
+            // Over all cores, as most of the time goes into waiting for the disk.
+            let finish = |((&member, (best, stats)), logits): ((&usize, (Vec<f32>, RunningStats)), Vec<f32>)| {
+                self.plans[member].finish(&courses[member], &best, &stats, logits)
+            };
+            results.extend(heads.into_par_iter().map(finish).collect::<Vec<_>>());
+        }
+        Ok(results)
     }
 
     fn leave(&mut self, members: &[usize]) -> Result<(), CudaError> {

@@ -27,8 +27,7 @@ use crate::{
     },
 };
 
-/// Steps of a trial of an array's size, before and while it is measured.
-const WARM_UP: usize = 2;
+/// Steps of a trial of an array's size.
 const TRIAL: usize = 6;
 /// Most steps without looking at the host.
 const MOST_STEPS: u64 = 4096;
@@ -139,26 +138,23 @@ fn trial(stream: &Arc<dyn Stream>, plans: &[&Plan<'_>], sizes: Sizes) -> Result<
         let state = states.entry(plan.shape.into()).or_insert_with(|| State::new(plan.shape.init(plan.task.seed)));
         array.set_state(i, state)?;
     }
-    let pairs: Vec<(u32, u32)> = (0..rows).map(|row| (row % least) as u32).map(|row| (row, row)).collect();
+    let pairs: Vec<(u32, u32)> =
+        (0..TRIAL * sizes.batch).map(|row| (row % least) as u32).map(|row| (row, row)).collect();
     let pairs = Arc::new(crate::cuda::Pairs::upload(stream, &pairs)?);
-    let order = Orders::new(stream).get(0, 0, rows)?;
+    let order = Orders::new(stream).get(0, 0, pairs.len())?;
     let segment = |_| Segment {
         pairs: Arc::clone(&pairs),
         order: Arc::clone(&order),
         start: 0,
         first_step: 0,
-        learning_rates: vec![0.0],
+        learning_rates: vec![0.0; TRIAL],
     };
     let segments: Vec<Segment> = plans.iter().map(segment).collect();
-    let mut seconds = 0.0;
-    for steps in [WARM_UP, TRIAL] {
-        let begin = Instant::now();
-        for _ in 0..steps {
-            array.train(&segments)?;
-        }
-        seconds = begin.elapsed().as_secs_f64();
-    }
-    Ok((plans.len() * TRIAL) as f64 / seconds.max(1e-9))
+    // The first time modules are loaded.
+    array.train(&segments)?;
+    let begin = Instant::now();
+    array.train(&segments)?;
+    Ok((plans.len() * TRIAL) as f64 / begin.elapsed().as_secs_f64().max(1e-9))
 }
 
 fn member(plan: &Plan<'_>, images: Arc<Table>, texts: Arc<Table>) -> Member {
@@ -283,7 +279,8 @@ impl<'a> Adaptors<'a> {
     }
 
     fn slot(&self, member: usize) -> usize {
-        self.slots.iter().position(|&other| other == member).unwrap_or(usize::MAX)
+        let slot = self.slots.iter().position(|&other| other == member);
+        slot.unwrap_or_else(|| panic!("member {member} has left"))
     }
 
     /// Mean losses a pair of all that are in the array, by slot.

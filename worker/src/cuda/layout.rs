@@ -140,7 +140,8 @@ impl Layout {
         };
         for slot in member.layout() {
             let range = slot.range;
-            let columns = slot.shape.last().copied().unwrap_or(1);
+            // A vector is one row.
+            let columns = if slot.shape.len() == 2 { slot.shape[1] } else { range.len() };
             let (layer, name) = match slot.name.strip_prefix("layers.").and_then(|name| name.split_once('.')) {
                 Some((layer, name)) => (layer.parse::<usize>().ok().and_then(|layer| self.layers.get(layer)), name),
                 None => (None, slot.name.as_str()),
@@ -163,8 +164,10 @@ impl Layout {
                     } else {
                         (layer.idle_bias, layer.value_bias)
                     };
-                    add(range.start..values, columns, idle, columns);
-                    add(values..range.end, columns, value, columns);
+                    for (part, place) in [(range.start..values, idle), (values..range.end, value)] {
+                        let columns = if slot.shape.len() == 2 { columns } else { part.len() };
+                        add(part, columns, place, columns);
+                    }
                     continue;
                 }
                 "self_attn.out_proj.weight" => layer.out_weight,

@@ -55,7 +55,8 @@ fn a_step_of_two_layers_takes_less_than_80_launches() {
     let mut array = array(&stream, &trials, 4, Arithmetic::Bf16);
     let before = device.launches();
     train(&stream, &mut array, &trials, &[1e-3; 2]);
-    assert_eq!((device.launches() - before) / 2, 64);
+    let launches = (device.launches() - before) / 2;
+    assert!((50..80).contains(&launches), "{launches}");
 }
 
 #[test]

@@ -36,10 +36,7 @@ impl AdamW {
     /// # Panics
     /// When `t` is 0.
     pub fn at(&self, t: u64, learning_rate: f64) -> Update {
-        assert!(t > 0, "steps are counted from 1");
-        let power = t.min(i32::MAX as u64) as i32;
-        let first = 1.0 - self.beta1.powi(power);
-        let root = (1.0 - self.beta2.powi(power)).sqrt();
+        let (first, root) = self.corrections(t);
         Update {
             keep: (1.0 - learning_rate * self.weight_decay) as f32,
             blend1: (1.0 - self.beta1) as f32,
@@ -49,6 +46,37 @@ impl AdamW {
             size: (learning_rate / first * root) as f32,
         }
     }
+
+    /// What step `t`, counted from 1, needs to know.
+    ///
+    /// # Panics
+    /// When `t` is 0.
+    pub(crate) fn constants(&self, t: u64, learning_rate: f64) -> Constants {
+        let (first, root) = self.corrections(t);
+        Constants {
+            keep: (1.0 - learning_rate * self.weight_decay) as f32,
+            root: root as f32,
+            size: (learning_rate / first) as f32,
+        }
+    }
+
+    /// Bias corrections of step `t`: of the first moment, and the root of that of the second.
+    fn corrections(&self, t: u64) -> (f64, f64) {
+        assert!(t > 0, "steps are counted from 1");
+        let power = t.min(i32::MAX as u64) as i32;
+        (1.0 - self.beta1.powi(power), (1.0 - self.beta2.powi(power)).sqrt())
+    }
+}
+
+/// What differs from step to step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Constants {
+    /// Factor that weight decay leaves of a parameter.
+    pub(crate) keep: f32,
+    /// Root of the second moment's bias correction.
+    pub(crate) root: f32,
+    /// Learning rate over the first moment's bias correction.
+    pub(crate) size: f32,
 }
 
 /// One step of [`AdamW`]: `m` and `v` move towards the gradient and its square, then

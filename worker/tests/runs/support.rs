@@ -173,9 +173,14 @@ impl Home {
 
     /// Runs leases as one array, on two threads. `stop` says when a member must stop, by the steps it has done.
     pub fn run(&self, leases: Vec<Lease>, checkpoint_ms: u64, stop: &Stopper) -> Vec<Member> {
+        self.run_on(&Device::Cpu { threads: 2 }, leases, checkpoint_ms, stop)
+    }
+
+    /// As [`Self::run`], on any device.
+    pub fn run_on(&self, device: &Device, leases: Vec<Lease>, checkpoint_ms: u64, stop: &Stopper) -> Vec<Member> {
         let recorder = Recorder { stop, members: Mutex::new(leases.iter().map(|_| Member::default()).collect()) };
         let job = Job { leases, home: self.path().to_owned(), wheel_dir: None, checkpoint_ms };
-        execute(&Device::Cpu { threads: 2 }, &job, &recorder);
+        execute(device, &job, &recorder);
         recorder.members.into_inner().unwrap()
     }
 

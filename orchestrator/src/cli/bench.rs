@@ -63,7 +63,7 @@ fn selection(args: &Bench, device: &Device) -> Vec<Comparison> {
         Device::Cpu { threads } => {
             let mut adaptors = vec![1, *threads];
             adaptors.dedup();
-            (adaptors, vec![1, 64], vec![Precision::F32])
+            (adaptors, vec![1, 64], vec![Precision::F32, Precision::Bf16])
         }
         Device::Cuda { .. } => (vec![1, 3, 5, 15], vec![1, 10, 100, 1000], vec![Precision::Bf16, Precision::F32]),
     };
@@ -131,10 +131,7 @@ fn print(report: &Report) -> Result<(), CliError> {
             ui::out(format_args!("{}, {}: {error}", row.name, row.members))?;
         }
     }
-    match &report.peak {
-        Some(peak) => ui::out(format_args!("Peak: {:.0} GFLOP/s, measured now, of a {}.", peak.gflops, peak.of))?,
-        None => ui::out("Peak: not measured in this format.")?,
-    }
+    ui::out(format_args!("Peak: {:.0} GFLOP/s, measured now, of a {}.", report.peak.gflops, report.peak.of))?;
     if adaptor {
         let (pairs, epochs, adaptors) = (GRID.pairs, GRID.epochs, GRID.adaptors);
         ui::out(format_args!(
@@ -150,9 +147,8 @@ fn cells(row: &Row, adaptor: bool) -> Vec<String> {
         cells.push("failed".to_owned());
         return cells;
     };
-    let share = speed.share_of_peak.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", 100.0 * share));
     cells.extend([format!("{:.2}", speed.step_ms), format!("{:.0}", speed.per_second), format!("{:.0}", speed.gflops)]);
-    cells.push(share);
+    cells.push(format!("{:.0} %", 100.0 * speed.share_of_peak));
     if adaptor {
         cells.push(speed.grid_seconds.map_or_else(String::new, |seconds| ui::duration((seconds * 1e3) as i64)));
     }

@@ -33,6 +33,12 @@ impl HeadSetup {
         Self { shape: HeadShape { width: WIDTH, hidden: 512, classes }, batch, dropout: 0.1 }
     }
 
+    /// Random features, and a class of each.
+    pub(super) fn samples(self) -> (Vec<f32>, Vec<u32>) {
+        let Samples { features, labels } = Samples::new(self, SAMPLES.max(self.batch));
+        (features, labels)
+    }
+
     /// Losses of each of `heads`, without dropout: [heads, steps]; and what a PyTorch script needs to do the same: [steps, batch] rows of features,
     /// [steps, batch] classes, and initial weights of each head.
     pub fn reference(self, heads: usize, steps: usize) -> (Vec<f32>, Vec<f32>) {

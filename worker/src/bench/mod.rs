@@ -6,6 +6,7 @@
 
 mod adaptor;
 mod arithmetic;
+mod cuda;
 mod heads;
 mod lanes;
 mod measure;
@@ -22,10 +23,7 @@ pub use self::{
     report::{Check, Comparison, Ratio, Report, Row, Speed, What},
     torch::{Script, Torch},
 };
-use crate::{
-    device::Device,
-    error::{Error, Result},
-};
+use crate::{device::Device, error::Result};
 
 /// Work that can be timed.
 pub trait Workload {
@@ -42,9 +40,9 @@ pub trait Workload {
 /// # Errors
 /// When the device cannot do it.
 pub fn adaptors(device: &Device, setup: AdaptorSetup) -> Result<Box<dyn Workload>> {
-    match device {
-        Device::Cpu { threads } => Ok(Box::new(adaptor::OnCpu::new(setup, *threads))),
-        Device::Cuda { .. } => Err(no_cuda()),
+    match device.stream()? {
+        Some(stream) => Ok(Box::new(cuda::Adaptors::new(stream, setup, cuda::EMBEDDINGS)?)),
+        None => Ok(Box::new(adaptor::OnCpu::new(setup, device.threads()))),
     }
 }
 
@@ -53,15 +51,8 @@ pub fn adaptors(device: &Device, setup: AdaptorSetup) -> Result<Box<dyn Workload
 /// # Errors
 /// When the device cannot do it.
 pub fn heads(device: &Device, setup: HeadSetup) -> Result<Box<dyn Workload>> {
-    match device {
-        Device::Cpu { threads } => Ok(Box::new(heads::OnCpu::new(setup, *threads))),
-        Device::Cuda { .. } => Err(no_cuda()),
-    }
-}
-
-fn no_cuda() -> Error {
-    Error::Resources {
-        what: "this version trains on the CPU only".to_owned(),
-        cure: Some("use `--device cpu`".to_owned()),
+    match device.stream()? {
+        Some(stream) => Ok(Box::new(cuda::Heads::new(stream, setup)?)),
+        None => Ok(Box::new(heads::OnCpu::new(setup, device.threads()))),
     }
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::cuda;
 use crate::{
     device::Device,
     error::Result,
@@ -21,14 +22,14 @@ pub struct Peak {
     pub gflops: f64,
 }
 
-/// Measures it; none where there is no such product.
+/// Measures it.
 ///
 /// # Errors
 /// When the device fails.
-pub fn peak(device: &Device, precision: Precision) -> Result<Option<Peak>> {
-    match device {
-        Device::Cpu { threads } => Ok(Some(on_cpu(precision, *threads))),
-        Device::Cuda { .. } => Ok(None),
+pub fn peak(device: &Device, precision: Precision) -> Result<Peak> {
+    match device.stream()? {
+        Some(stream) => cuda::peak(&stream, precision, cuda::SIDE),
+        None => Ok(on_cpu(precision, device.threads())),
     }
 }
 

@@ -49,8 +49,8 @@ pub struct Report {
     pub batch: usize,
     /// Rounds that count; the one before them does not.
     pub rounds: u32,
-    /// What the device does at most, measured in this run; none where there is no such product.
-    pub peak: Option<Peak>,
+    /// What the device does at most, measured in this run.
+    pub peak: Peak,
     /// Ours, then the yardsticks.
     pub rows: Vec<Row>,
     /// Of ours to the yardsticks.
@@ -88,7 +88,7 @@ pub struct Speed {
     /// By the arithmetic that our step needs, in GFLOP/s.
     pub gflops: f64,
     /// Share of the measured peak.
-    pub share_of_peak: Option<f64>,
+    pub share_of_peak: f64,
     /// Seconds that the paper's grid would take at this rate: predicted, not measured.
     pub grid_seconds: Option<f64>,
 }
@@ -280,7 +280,7 @@ impl Comparison {
             };
             report.rows.push(match measured {
                 Ok(measured) => {
-                    let speed = Some(self.speed(&measured, members, report.peak.as_ref()));
+                    let speed = Some(self.speed(&measured, members, &report.peak));
                     Row { name, members, speed, error: None }
                 }
                 Err(error) => Row { name, members, speed: None, error: Some(error.to_string()) },
@@ -292,7 +292,7 @@ impl Comparison {
         Ok(report)
     }
 
-    fn speed(&self, measured: &Measured, members: usize, peak: Option<&Peak>) -> Speed {
+    fn speed(&self, measured: &Measured, members: usize, peak: &Peak) -> Speed {
         let per_second = (members * self.what.batch()) as f64 / measured.median;
         let gflops = per_second * self.what.flops() / 1e9;
         Speed {
@@ -301,7 +301,7 @@ impl Comparison {
             slowest_step_ms: measured.slowest * 1e3,
             per_second,
             gflops,
-            share_of_peak: peak.map(|peak| gflops / peak.gflops),
+            share_of_peak: gflops / peak.gflops,
             grid_seconds: self.what.grid_seconds(per_second),
         }
     }
@@ -401,8 +401,7 @@ mod tests {
                 let speed = row.speed.as_ref().unwrap();
                 let expected = (row.members * what.batch()) as f64 / speed.step_ms * 1e3;
                 assert!((speed.per_second / expected - 1.0).abs() < 1e-9, "{row:?}");
-                let share = speed.gflops / report.peak.as_ref().unwrap().gflops;
-                assert_eq!(speed.share_of_peak, Some(share));
+                assert_eq!(speed.share_of_peak, speed.gflops / report.peak.gflops);
                 assert_eq!(speed.grid_seconds.is_some(), report.what == "adaptor");
             }
             assert!(report.ratios.is_empty() && report.checks.is_empty());
@@ -413,14 +412,15 @@ mod tests {
     fn ratios_are_of_pairs_a_second() {
         let row = |name: &str, members, per_second| {
             let (step_ms, fastest_step_ms, slowest_step_ms) = (1.0, 1.0, 1.0);
-            let (share_of_peak, grid_seconds, gflops) = (None, None, 1.0);
+            let (share_of_peak, grid_seconds, gflops) = (1.0, None, 1.0);
             let speed =
                 Speed { step_ms, fastest_step_ms, slowest_step_ms, per_second, gflops, share_of_peak, grid_seconds };
             Row { name: name.to_owned(), members, speed: Some(speed), error: None }
         };
         let rows = vec![row("permafrost", 1, 30.0), row("permafrost", 15, 300.0), row("torch", 1, 20.0)];
         let (rounds, batch, precision) = (1, 1, Precision::F32);
-        let (what, peak, ratios, checks) = ("adaptor", None, vec![], vec![]);
+        let peak = Peak { of: "nothing".to_owned(), gflops: 1.0 };
+        let (what, ratios, checks) = ("adaptor", vec![], vec![]);
         let report = Report { what, precision, batch, rounds, peak, rows, ratios, checks };
         let told = |equal| report.compare(equal).iter().map(|ratio| (ratio.members, ratio.ratio)).collect::<Vec<_>>();
         assert_eq!(told(false), [(1, 1.5), (15, 15.0)]);

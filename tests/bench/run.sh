@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Every benchmark of docs/benchmarks.md beside its yardstick, in turn in one run: Optuna for the orchestration, PyTorch for the
-# Adaptor's step and for the encoders. Makes a Python environment for them once. Takes some 30 minutes; nothing else should run
+# Adaptor's step, for heads and for the encoders. Makes a Python environment for them once. Takes some 30 minutes; nothing else should run
 # meanwhile.
 #
-#   tests/bench/run.sh [orchestration|adaptor|encoders]...      all of it without an argument
+#   tests/bench/run.sh [orchestration|adaptor|heads|encoders]...      all of it without an argument
 #   BENCH_VENV=DIR       where the Python environment is or is made (default: target/bench-venv)
 #   BENCH_ROUNDS=N       rounds (default 5)
 #   BENCH_WEIGHTS=DIR    real encoders, dinov2-s and minilm-l6 (default: target/bench-weights; without it encoders are skipped)
@@ -14,7 +14,7 @@ venv=$(realpath -m "${BENCH_VENV:-target/bench-venv}")
 rounds=${BENCH_ROUNDS:-5}
 weights=$(realpath -m "${BENCH_WEIGHTS:-target/bench-weights}")
 data=$(realpath -m "${PERMAFROST_SHARED:-../shared}/data/covid-cxr")
-(($#)) || set -- orchestration adaptor encoders
+(($#)) || set -- orchestration adaptor heads encoders
 
 need() { # MODULE [PACKAGE]: installs it where it is missing
   [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
@@ -35,6 +35,13 @@ for what in "$@"; do
       for threads in 1 "$(nproc)"; do
         cargo bench --quiet -p permafrost-worker --bench adaptor_step -- --threads "$threads" --rounds "$rounds" \
           --torch "$venv/bin/python" ../tests/bench/adaptor_step_torch.py
+      done
+      ;;
+    heads)
+      need torch
+      for threads in 1 "$(nproc)"; do
+        cargo bench --quiet -p permafrost-worker --bench heads -- --threads "$threads" --rounds "$rounds" \
+          --torch "$venv/bin/python"
       done
       ;;
     encoders)

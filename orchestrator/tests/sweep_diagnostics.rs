@@ -48,6 +48,7 @@ shows! {
     unknown_encoder: changed("values: [minilm-mean, minilm-cls]", "values: [minilm-mean, minilm-csl]");
     unknown_label: changed("pleural-effusion]", "effusion]");
     out_of_range: changed("fraction: {values: [0.01", "fraction: {values: [0.0");
+    precision_unknown: changed("epochs: {value: 5}", "precision: {values: [f32, bf61]}");
     duplicate_key: changed("      batch_size: {value: 256}\n", "      batch_size: {value: 256}\n      batch_size: {value: 128}\n");
     duplicate_value: changed("values: [0, 1, 2]", "values: [0, 1, 1]");
     tabs: changed("  pretrain:\n", "\tpretrain:\n");

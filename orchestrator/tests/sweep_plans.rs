@@ -3,7 +3,7 @@
 use std::{collections::HashSet, path::Path};
 
 use permafrost::sweep::{self, Plan};
-use permafrost_worker::task::{Kind, Subset, Task};
+use permafrost_worker::task::{Kind, Precision, Subset, Task};
 
 fn load(name: &str) -> Plan {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sweeps").join(name);
@@ -71,6 +71,18 @@ fn random_search_is_planned_the_same_every_time() {
     check_order(&one);
 }
 
+/// Half of its first stage is the quickstart's own.
+#[test]
+fn precision_compares_with_what_the_quickstart_has_trained() {
+    let (quickstart, precision) = (load("quickstart.yaml"), load("precision.yaml"));
+    assert_eq!(counts(&precision)[3..], [("pretrain", 12), ("curves", 6)]);
+    check_order(&precision);
+    let ids = |plan: &Plan| -> HashSet<_> {
+        plan.trials.iter().filter(|trial| trial.stage == "pretrain").map(|trial| trial.id).collect()
+    };
+    assert!(ids(&quickstart).is_subset(&ids(&precision)));
+}
+
 #[test]
 fn equal_work_has_equal_identity_across_sweeps() {
     let (quickstart, random) = (load("quickstart.yaml"), load("random-search.yaml"));
@@ -79,6 +91,35 @@ fn equal_work_has_equal_identity_across_sweeps() {
     };
     for kind in [Kind::Fetch, Kind::Prepare, Kind::Embed] {
         assert!(ids(&random, kind).is_subset(&ids(&quickstart, kind)), "{kind:?}");
+    }
+}
+
+/// f32 is the default, and is what every trial was before there was a choice: those keep their identity.
+#[test]
+fn precision_is_part_of_identity_and_of_the_array() {
+    let source = include_str!("../../sweeps/random-search.yaml");
+    let with = |precision: &str| {
+        let text = source.replacen("      epochs: ", &format!("      {precision}\n      epochs: "), 1);
+        sweep::parse(Path::new("x.yaml"), &text).unwrap()
+    };
+    let pretrain = |plan: &Plan| -> Vec<Task> {
+        let tasks = plan.trials.iter().map(|trial| trial.task.clone());
+        tasks.filter(|task| task.kind() == Kind::Pretrain).collect()
+    };
+    let (none, f32, bf16) = (
+        pretrain(&load("random-search.yaml")),
+        pretrain(&with("precision: {value: f32}")),
+        pretrain(&with("precision: {value: bf16}")),
+    );
+    assert_eq!(none, f32);
+    assert!(none.iter().all(|task| serde_json::to_value(task).unwrap().get("precision").is_none()));
+    for (f32, bf16) in f32.iter().zip(&bf16) {
+        assert_ne!(f32.id().unwrap(), bf16.id().unwrap());
+        assert_ne!(f32.array_key(), bf16.array_key());
+        let copy: Task = serde_json::from_value(serde_json::to_value(bf16).unwrap()).unwrap();
+        assert_eq!(&copy, bf16);
+        let Task::Pretrain(task) = bf16 else { panic!() };
+        assert_eq!(task.precision, Precision::Bf16);
     }
 }
 

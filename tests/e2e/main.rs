@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![expect(clippy::print_stderr, reason = "seeds are printed so that a failure can be repeated")]
 
+mod bench;
 mod commands;
 mod data;
 mod operations;

@@ -83,8 +83,18 @@ pub fn write(
 
 /// The newest checkpoint of `member` that is whole; none: start from the beginning. Each that is not is logged.
 pub fn load(job: &Job, member: usize, reporter: &dyn Reporter) -> Option<State> {
+    load_after(None, job, member, reporter)
+}
+
+/// As [`load`], when this attempt has itself written `newer`.
+pub(crate) fn load_after(
+    newer: Option<&Checkpoint>,
+    job: &Job,
+    member: usize,
+    reporter: &dyn Reporter,
+) -> Option<State> {
     let lease = &job.leases[member];
-    lease.checkpoints.iter().find_map(|checkpoint| match read(job, lease, checkpoint) {
+    newer.into_iter().chain(&lease.checkpoints).find_map(|checkpoint| match read(job, lease, checkpoint) {
         Ok(state) => {
             reporter.log(member, &format!("goes on from the checkpoint of step {}", checkpoint.step));
             reporter.resumed(member, checkpoint.step);

@@ -1,11 +1,14 @@
 //! Devices: the CPU, or one CUDA card.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    cuda::{AdaptorArray, Arithmetic, Stream, heads::HeadSizes},
     error::{Error, Result},
+    model::{AdaptorShape, Dims, HeadShape, WIDTH},
     protocol::DeviceInfo,
     task::Kind,
+    train::sizing,
 };
 
 /// Where trials run.
@@ -59,6 +62,19 @@ impl Device {
         }
     }
 
+    /// The queue of work on this card; none: it is the processor.
+    ///
+    /// # Errors
+    /// [`Error::Resources`] when the card cannot be used.
+    pub(crate) fn stream(&self) -> Result<Option<Arc<dyn Stream>>> {
+        match self {
+            Self::Cpu { .. } => Ok(None),
+            #[cfg(test)]
+            Self::Cuda { .. } if emulated::get().is_some() => Ok(emulated::get()),
+            Self::Cuda { ordinal, .. } => open_card(*ordinal).map(Some),
+        }
+    }
+
     /// Threads for work on the processor.
     pub fn threads(&self) -> usize {
         match self {
@@ -68,6 +84,10 @@ impl Device {
     }
 
     /// Most members of an array of each kind that are worth leasing at once.
+    ///
+    /// On a card these are as many of the paper's sizes as its free memory has room for, up to a bound that keeps a worker from holding
+    /// what others could take. How many of a lease are trained at once is decided when their shapes are known and measured
+    /// (`train/sizing.rs`).
     pub fn capacity(&self) -> BTreeMap<Kind, usize> {
         let threads = self.threads();
         Kind::ALL
@@ -77,14 +97,20 @@ impl Device {
                     (_, Kind::Fetch | Kind::Prepare) => 1,
                     (_, Kind::Embed) => 8,
                     (Self::Cpu { .. }, Kind::Pretrain) => threads,
-                    (Self::Cuda { .. }, Kind::Pretrain) => 16,
+                    (Self::Cuda { .. }, Kind::Pretrain) => self.room(MOST_ADAPTORS, adaptors_bytes),
                     (Self::Cpu { .. }, Kind::Classify) => threads * 16,
-                    (Self::Cuda { .. }, Kind::Classify) => 256,
+                    (Self::Cuda { .. }, Kind::Classify) => self.room(MOST_HEADS, heads_bytes),
                     (_, Kind::Noop) => 64,
                 };
                 (kind, members)
             })
             .collect()
+    }
+
+    /// Members, at most `most`, that the card's free memory has room for when so many take `bytes`; 1 where that is not known.
+    fn room(&self, most: usize, bytes: impl Fn(usize) -> usize) -> usize {
+        let memory = self.stream().ok().flatten().and_then(|stream| stream.memory().ok());
+        memory.map_or(1, |memory| sizing::fits(most, memory.free, bytes))
     }
 
     /// As recorded with every attempt.
@@ -106,6 +132,55 @@ impl Device {
                 }
             }
         }
+    }
+}
+
+/// Adaptors and heads that a worker leases at once for a card, at most.
+const MOST_ADAPTORS: usize = 64;
+const MOST_HEADS: usize = 1024;
+
+/// Bytes that Adaptors of the paper's sizes take in training (sections 2.1 and 3.1).
+fn adaptors_bytes(members: usize) -> usize {
+    let dims = Dims::from(AdaptorShape { image_width: WIDTH, text_width: WIDTH });
+    AdaptorArray::bytes_needed(&vec![dims; members], 1024, 1024, Arithmetic::F32).unwrap_or(usize::MAX)
+}
+
+/// The same of heads (sections 2.3 and 3.2), for the larger of the paper's collections.
+fn heads_bytes(members: usize) -> usize {
+    let shape = HeadShape { width: WIDTH, hidden: 512, classes: 1 };
+    let sizes = HeadSizes { shape, binary: true, dropout: 0.1, batch: 512, train: 24_104, evaluated: 6_026, steps: 64 };
+    sizes.bytes_needed(members)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_card(ordinal: usize) -> Result<Arc<dyn Stream>> {
+    Err(Error::Resources {
+        what: format!("device cuda:{ordinal} cannot be used: this program was built without CUDA"),
+        cure: Some("build with `--features cuda`, or use `--device cpu`".to_owned()),
+    })
+}
+
+/// A card that is none, for tests of what is done on cards.
+#[cfg(test)]
+pub(crate) mod emulated {
+    use std::{cell::RefCell, sync::Arc};
+
+    use crate::cuda::Stream;
+
+    thread_local! {
+        static STREAM: RefCell<Option<Arc<dyn Stream>>> = const { RefCell::new(None) };
+    }
+
+    /// Runs `work`, to which every card of this thread is `stream`.
+    pub(crate) fn with<T>(stream: &Arc<dyn Stream>, work: impl FnOnce() -> T) -> T {
+        let before = STREAM.replace(Some(Arc::clone(stream)));
+        let result = work();
+        STREAM.set(before);
+        result
+    }
+
+    pub(super) fn get() -> Option<Arc<dyn Stream>> {
+        STREAM.with_borrow(Option::clone)
     }
 }
 

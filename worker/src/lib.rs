@@ -2,9 +2,15 @@
 //!
 //! `permafrost worker` runs this library. It knows the coordinator only through [`protocol`].
 
+// Unit tests share fixtures with the tests in `tests/`.
+#[cfg(test)]
+extern crate self as permafrost_worker;
+
 pub mod agent;
+pub mod bench;
 pub mod cache;
 pub mod checkpoint;
+pub mod cuda;
 pub mod datasets;
 pub mod device;
 pub mod encoders;

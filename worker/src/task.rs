@@ -14,7 +14,7 @@ use serde_json::Value;
 pub use self::{
     data::{Fetch, Location, Prepare, Reader, Snapshot, Splitting, Wheel},
     embed::{Dtype, Embed, Encoder, Output, Pixels, Pooling, Weights},
-    train::{Attention, Classify, Noop, NoopEnd, Pretrain, Subset, Target},
+    train::{Attention, Classify, Noop, NoopEnd, Precision, Pretrain, Subset, Target},
 };
 use crate::id::{IdError, TrialId};
 
@@ -126,8 +126,8 @@ impl Task {
 
     /// Trials with equal keys have equal shapes and may be leased together as one array.
     ///
-    /// Learning rate, weight decay, seeds and inputs are per member; what fixes the sizes of tensors, the number of
-    /// steps and the constants of the step is not.
+    /// Learning rate, weight decay, seeds and inputs are per member; what fixes the sizes of tensors and the number of steps is not.
+    /// Adaptors may differ in the widths of their embeddings, which a card fills up with zeros, and in the constants of a step.
     pub fn array_key(&self) -> String {
         match self {
             Self::Fetch(Fetch::Wheel(wheel)) => format!("fetch/{}", wheel.file),
@@ -135,16 +135,12 @@ impl Task {
             Self::Prepare(_) => "prepare".to_owned(),
             Self::Embed(task) => task.array_key(),
             Self::Pretrain(t) => format!(
-                "pretrain/{}/{}x{}/{:?}/b{}/e{}/w{}/p{}/a{}",
+                "pretrain/{}/{:?}/{}/b{}/e{}",
                 t.dataset,
-                t.image_width,
-                t.text_width,
                 t.attention,
+                t.precision.name(),
                 t.batch_size,
-                t.epochs,
-                t.warmup,
-                t.dropout,
-                t.i2t_weight
+                t.epochs
             ),
             Self::Classify(t) => format!(
                 "classify/{}/{}/{:?}/{}/f{}/b{}/e{}/p{}",

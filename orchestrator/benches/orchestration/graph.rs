@@ -4,7 +4,8 @@ use permafrost::core::TrialState;
 use permafrost_worker::{
     id::TrialId,
     task::{
-        Attention, Classify, Embed, Encoder, Fetch, Prepare, Pretrain, Reader, Splitting, Subset, Target, Task, Wheel,
+        Attention, Classify, Embed, Encoder, Fetch, Precision, Prepare, Pretrain, Reader, Splitting, Subset, Target,
+        Task, Wheel,
     },
 };
 
@@ -101,6 +102,7 @@ fn adaptor(shared: &Shared, number: usize) -> Pretrain {
         text_width: 768,
         attention: Attention::OwnKv,
         i2t_weight: 0.75,
+        precision: Precision::F32,
         dropout: 0.1,
         learning_rate: 2e-5,
         weight_decay: 0.01,

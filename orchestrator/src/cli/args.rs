@@ -81,6 +81,8 @@ pub enum Verb {
     /// Look at the data sets of a sweep
     #[command(subcommand)]
     Data(Data),
+    /// Measure how fast this machine trains, on random inputs of the paper's sizes
+    Bench(Bench),
     /// Print the JSON Schema of sweep files, for editors
     Schema,
     /// Print completions for a shell
@@ -338,6 +340,78 @@ pub enum DataDepth {
     Content,
     /// Whether every image can be decoded
     Decode,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, ClapArgs)]
+pub struct Bench {
+    /// What is measured; without it, a short selection of both.
+    #[command(subcommand)]
+    pub what: Option<BenchWhat>,
+    /// The device: cpu, cuda, cuda:0, ...
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "cpu")]
+    pub device: String,
+    /// Threads for the CPU [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub threads: Option<u16>,
+    /// Rounds that count; the median is shown
+    #[arg(long, global = true, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rounds: u32,
+    /// A Python that has PyTorch: measures that in turn, and shows ratios
+    #[arg(long, global = true, value_name = "PYTHON", value_hint = clap::ValueHint::CommandName)]
+    pub torch: Option<PathBuf>,
+}
+
+/// What is measured.
+#[derive(Debug, Subcommand)]
+pub enum BenchWhat {
+    /// Pre-training: steps of arrays of Adaptors, and how long the paper's grid would take
+    Adaptor(BenchAdaptor),
+    /// Fine-tuning: steps of arrays of classification heads on cached features
+    Heads(BenchHeads),
+}
+
+/// Arguments of `bench adaptor`.
+#[derive(Debug, ClapArgs)]
+pub struct BenchAdaptor {
+    /// Sizes of the arrays
+    #[arg(long, value_name = "K", value_delimiter = ',', default_value = "1,3,5,15", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub members: Vec<u32>,
+    /// Pairs a step of each
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(2..=65_536))]
+    pub batch: u32,
+    /// Number formats of the matrix products' operands
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
+    pub precision: Vec<BenchPrecision>,
+    /// Steps a round [default: 1 on the CPU, 20 on CUDA]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub steps: Option<u32>,
+}
+
+/// Number formats of matrix products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum BenchPrecision {
+    /// 32 bits
+    F32,
+    /// bfloat16
+    Bf16,
+}
+
+/// Arguments of `bench heads`.
+#[derive(Debug, ClapArgs)]
+pub struct BenchHeads {
+    /// Sizes of the arrays
+    #[arg(long, value_name = "K", value_delimiter = ',', default_value = "1,10,100,1000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub members: Vec<u32>,
+    /// Samples a step of each
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=65_536))]
+    pub batch: u32,
+    /// Outputs: 1 for a binary label
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub classes: u32,
+    /// Steps a round [default: the more, the fewer heads there are]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub steps: Option<u32>,
 }
 
 /// Arguments of `completions`.

@@ -103,6 +103,9 @@ pub enum CliError {
     /// So many data sets are not there; which, was printed already.
     #[error("{} or parts of it cannot be found", ui::counted(*.0, "data set"))]
     NoData(usize),
+    /// So many rows of a benchmark failed; which, was printed already.
+    #[error("{} could not be measured", ui::counted(*.0, "row"))]
+    Unmeasured(usize),
     /// A user stopped it.
     #[error("{0}")]
     Interrupted(String),
@@ -155,7 +158,12 @@ impl CliError {
                 io::ErrorKind::StorageFull => Some("free space on that disk".to_owned()),
                 _ => None,
             },
-            Self::Sweep(_) | Self::Unhealthy(_) | Self::Findings(_) | Self::NoData(_) | Self::Interrupted(_) => None,
+            Self::Sweep(_)
+            | Self::Unhealthy(_)
+            | Self::Findings(_)
+            | Self::NoData(_)
+            | Self::Unmeasured(_)
+            | Self::Interrupted(_) => None,
         }
     }
 }

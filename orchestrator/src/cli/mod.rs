@@ -2,6 +2,7 @@
 //! wrong is a [`CliError`] with a cure and an exit code.
 
 mod args;
+mod bench;
 mod completions;
 mod connect;
 mod control;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     args::{Args, Data, Global, Verb},
-    completions, control, coordinator, data, doctor,
+    bench, completions, control, coordinator, data, doctor,
     error::{CliError, exit},
     explain, launch,
     logging::{self, LogFile},
@@ -64,6 +64,7 @@ fn run(global: Global, verb: Verb) -> Result<(), CliError> {
         Verb::Schema => return schema::run(),
         // It computes, and waits for nobody.
         Verb::Data(Data::Check(args)) => return data::check(&global, &args),
+        Verb::Bench(args) => return bench::run(&global, &args),
         Verb::Completions(args) => {
             completions::run(&args);
             return Ok(());
@@ -87,7 +88,7 @@ fn run(global: Global, verb: Verb) -> Result<(), CliError> {
             Verb::Worker(args) => worker::run(&global, args).await,
             Verb::Doctor(args) => doctor::run(&global, &args).await,
             Verb::Coordinator(args) => coordinator::run(&global, args).await,
-            Verb::Schema | Verb::Completions(_) | Verb::Data(_) => Ok(()),
+            Verb::Schema | Verb::Completions(_) | Verb::Data(_) | Verb::Bench(_) => Ok(()),
         }
     });
     // A thread that computes must not hold up the exit.

@@ -244,6 +244,12 @@ const PRETRAIN: &[Parameter] = &[
     parameter("attention", Type::Choice(&["own-kv"]), "\"own-kv\"", "what a query attends to"),
     parameter("i2t_weight", SHARE, "0.75", "weight of the image-to-text term, alpha in the paper's Eq. 4"),
     parameter("dropout", DROPOUT, "0.1", "dropout probability"),
+    parameter(
+        "precision",
+        Type::Choice(&["f32", "bf16"]),
+        "\"f32\"",
+        "number format of the matrix products' operands; bf16 is faster, and another result",
+    ),
     parameter("learning_rate", RATE, "2e-5", "peak learning rate of AdamW"),
     parameter("weight_decay", DECAY, "0.01", "weight decay of AdamW"),
     parameter("warmup", SHARE, "0.02", "share of the steps over which the learning rate rises; it then falls to zero"),

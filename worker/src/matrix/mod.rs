@@ -30,14 +30,7 @@ use std::sync::OnceLock;
 
 pub use packed::Packed;
 
-/// How products are computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Precision {
-    /// As 32-bit arithmetic.
-    F32,
-    /// Operands rounded to `bf16`, sums in 32 bits.
-    Bf16,
-}
+pub use crate::task::Precision;
 
 /// A matrix in a slice, possibly transposed.
 #[derive(Clone, Copy, Debug)]

@@ -3,6 +3,8 @@
 //! Masks: the input's element (row, column) draws from stream 0 at `row * width + column`, the hidden layer's from stream
 //! 1 at `row * hidden + column`.
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use super::{Dropout, HeadShape, RunningStats, head::HeadPlaces, layer::ReluDrop, linear::Linear};
@@ -47,7 +49,13 @@ pub struct HeadStep {
     /// [hidden], twice.
     sums: Vec<f32>,
     zeros: Vec<f32>,
+    /// Gradients on their way to the optimiser: [`UNITS`, width], and all but the hidden weights'; empty until they are needed.
+    part: Vec<f32>,
+    tail: Vec<f32>,
 }
+
+/// Hidden units whose weights are updated at once: their gradient stays in the cache (768 kB at a width of 768).
+const UNITS: usize = 256;
 
 impl HeadStep {
     /// Buffers for batches of at most `max_batch` samples.
@@ -68,6 +76,8 @@ impl HeadStep {
             inverse: vec![0.0; hidden],
             sums: vec![0.0; 2 * hidden],
             zeros: vec![0.0; width.max(hidden)],
+            part: vec![],
+            tail: vec![],
         }
     }
 
@@ -93,25 +103,76 @@ impl HeadStep {
         batch: usize,
         dropout: Option<Dropout>,
     ) -> f32 {
+        assert_eq!(g.len(), p.len(), "gradients have another length");
+        let loss = self.forward(p, stats, x, targets, batch, dropout);
+        let (hidden, tail) = g.split_at_mut(self.places.hidden.end);
+        self.backward(p, tail, batch, dropout);
+        let Self { gradient, input, places, shape, .. } = self;
+        let (gradient, input) = (&gradient[..batch * shape.hidden], &input[..batch * shape.width]);
+        hidden_layer(p, places, *shape).weight_gradient(gradient, input, hidden, HOW);
+        loss
+    }
+
+    /// One training step with the update, which comes to the same as [`Self::forward_backward`] and an update of all parameters.
+    ///
+    /// `update` is given a range of the parameters, these, and their gradient. It is called for parts that fit the cache, each
+    /// parameter once, and not at all when the loss is not finite.
+    ///
+    /// # Panics
+    /// As [`Self::forward_backward`].
+    #[expect(clippy::too_many_arguments, reason = "buffers stay the caller's")]
+    pub fn train(
+        &mut self,
+        p: &mut [f32],
+        stats: &mut RunningStats,
+        x: &[f32],
+        targets: Targets<'_>,
+        batch: usize,
+        dropout: Option<Dropout>,
+        mut update: impl FnMut(Range<usize>, &mut [f32], &[f32]),
+    ) -> f32 {
+        let HeadShape { width, hidden, .. } = self.shape;
+        let loss = self.forward(p, stats, x, targets, batch, dropout);
+        if !loss.is_finite() {
+            return loss;
+        }
+        let start = self.places.hidden.end;
+        let mut tail = std::mem::take(&mut self.tail);
+        tail.resize(p.len() - start, 0.0);
+        self.backward(p, &mut tail, batch, dropout);
+        update(start..p.len(), &mut p[start..], &tail);
+        self.tail = tail;
+        self.part.resize(UNITS.min(hidden) * width, 0.0);
+        let input = Matrix::new(&self.input[..batch * width], batch, width);
+        for first in (0..hidden).step_by(UNITS) {
+            let units = UNITS.min(hidden - first);
+            // [batch, units] out of the gradient's columns.
+            let gradient = Matrix::strided(&self.gradient[first..batch * hidden], batch, units, hidden).t();
+            let part = &mut self.part[..units * width];
+            product(part, gradient, input, HOW);
+            let start = self.places.hidden.start + first * width;
+            let range = start..start + part.len();
+            update(range.clone(), &mut p[range], part);
+        }
+        loss
+    }
+
+    /// The loss; its gradient is left in `logits`.
+    fn forward(
+        &mut self,
+        p: &[f32],
+        stats: &mut RunningStats,
+        x: &[f32],
+        targets: Targets<'_>,
+        batch: usize,
+        dropout: Option<Dropout>,
+    ) -> f32 {
         let HeadShape { width, hidden, classes } = self.shape;
         assert!((2..=self.max_batch).contains(&batch), "a batch of {batch}, not 2 to {}", self.max_batch);
         assert_eq!(x.len(), batch * width, "features have another length");
         assert_eq!(p.len(), self.shape.parameters(), "parameters have another length");
-        assert_eq!(g.len(), p.len(), "gradients have another length");
         assert_eq!(stats.mean.len(), hidden, "running means have another length");
         assert_eq!(stats.variance.len(), hidden, "running variances have another length");
-        self.forward(p, stats, x, batch, dropout);
-        let logits = &mut self.logits[..batch * classes];
-        let loss = match targets {
-            Targets::Binary(labels) => binary(logits, labels),
-            Targets::Classes(labels) => cross_entropy(logits, labels, classes),
-        };
-        self.backward(p, g, batch, dropout);
-        loss
-    }
-
-    fn forward(&mut self, p: &[f32], stats: &mut RunningStats, x: &[f32], batch: usize, dropout: Option<Dropout>) {
-        let HeadShape { width, hidden, .. } = self.shape;
         let scale = Dropout::scale(dropout);
         let input = &mut self.input[..batch * width];
         let mask = &mut self.input_mask[..batch * width];
@@ -132,17 +193,25 @@ impl HeadStep {
         Dropout::fill(dropout, 1, hidden, mask, 1);
         let relu = &mut self.relu[..batch * hidden];
         Arch::new().dispatch(ReluDrop { value: relu, bias: &self.zeros[..hidden], mask, scale });
-        output(p, &self.places, self.shape, relu, &mut self.logits[..batch * self.shape.classes]);
+        let logits = &mut self.logits[..batch * classes];
+        output(p, &self.places, self.shape, relu, logits);
+        match targets {
+            Targets::Binary(labels) => binary(logits, labels),
+            Targets::Classes(labels) => cross_entropy(logits, labels, classes),
+        }
     }
 
-    /// From the logits' gradient to that of the parameters.
-    fn backward(&mut self, p: &[f32], g: &mut [f32], batch: usize, dropout: Option<Dropout>) {
-        let HeadShape { width, hidden, classes } = self.shape;
+    /// From the logits' gradient to that of the hidden layer's output, left in `gradient`, and to that of all parameters behind
+    /// the hidden weights: `tail`.
+    fn backward(&mut self, p: &[f32], tail: &mut [f32], batch: usize, dropout: Option<Dropout>) {
+        let HeadShape { hidden, classes, .. } = self.shape;
+        let start = self.places.hidden.end;
+        let behind = |place: &Range<usize>| place.start - start..place.end - start;
         let logits = &self.logits[..batch * classes];
         let layer = Linear { weight: &p[self.places.output.clone()], inputs: hidden, outputs: classes };
         let relu = &self.relu[..batch * hidden];
-        layer.weight_gradient(logits, relu, &mut g[self.places.output.clone()], HOW);
-        let bias = &mut g[self.places.output_bias.clone()];
+        layer.weight_gradient(logits, relu, &mut tail[behind(&self.places.output)], HOW);
+        let bias = &mut tail[behind(&self.places.output_bias)];
         bias.fill(0.0);
         for row in logits.chunks_exact(classes) {
             for (sum, &value) in bias.iter_mut().zip(row) {
@@ -161,11 +230,8 @@ impl HeadStep {
             sums: &mut self.sums,
         });
         let (offset, slope) = self.sums.split_at(hidden);
-        g[self.places.norm_bias.clone()].copy_from_slice(offset);
-        g[self.places.norm_weight.clone()].copy_from_slice(slope);
-        let input = &self.input[..batch * width];
-        let place = self.places.hidden.clone();
-        hidden_layer(p, &self.places, self.shape).weight_gradient(gradient, input, &mut g[place], HOW);
+        tail[behind(&self.places.norm_bias)].copy_from_slice(offset);
+        tail[behind(&self.places.norm_weight)].copy_from_slice(slope);
     }
 
     /// Outputs in evaluation mode: `x` is [batch, width], `out` [batch, classes]. Any batch size.
@@ -367,6 +433,41 @@ impl WithSimd for BatchNormGradient<'_> {
             {
                 *gradient = (*gradient - (offset + normalised * slope) / batch) * inverse * weight;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Key, Purpose};
+
+    /// The fused step hands out the very gradients of the other one, each once, and nothing when there is no loss.
+    #[test]
+    fn the_fused_step_comes_to_the_same() {
+        let (batch, width) = (9, 24);
+        for (hidden, classes) in [(2 * UNITS + 40, 3), (16, 1)] {
+            let shape = HeadShape { width, hidden, classes };
+            let (mut p, labels, binary) = (shape.init(1), [0, 2, 1, 1, 0, 2, 2, 0, 1], [1.0; 9]);
+            let targets = if classes == 1 { Targets::Binary(&binary) } else { Targets::Classes(&labels) };
+            let mut x = vec![0.0; batch * width];
+            Key::new(1, Purpose::Sample, 0).fill_normal(&mut x, 1.0);
+            let dropout = Some(Dropout { p: 0.1, seed: 3, step: 2 });
+            let mut step = HeadStep::new(shape, batch);
+            let (mut stats, mut fused_stats) = (RunningStats::new(hidden), RunningStats::new(hidden));
+            let mut g = vec![f32::NAN; p.len()];
+            let loss = step.forward_backward(&p, &mut g, &mut stats, &x, targets, batch, dropout);
+            let (before, mut fused) = (p.clone(), vec![f32::NAN; p.len()]);
+            let told = step.train(&mut p, &mut fused_stats, &x, targets, batch, dropout, |range, p, g| {
+                assert!(fused[range.clone()].iter().all(|value| value.is_nan()), "{range:?} twice");
+                fused[range].copy_from_slice(g);
+                p.iter_mut().for_each(|p| *p += 1.0);
+            });
+            assert!(loss == told && stats == fused_stats && g == fused);
+            assert!(before.iter().zip(&p).all(|(before, &after)| before + 1.0 == after));
+            x[5] = f32::NAN;
+            let lost = step.train(&mut p, &mut stats, &x, targets, batch, None, |_, _, _| panic!("there is no loss"));
+            assert!(lost.is_nan());
         }
     }
 }

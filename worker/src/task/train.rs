@@ -23,6 +23,10 @@ pub struct Pretrain {
     pub i2t_weight: f64,
     /// Dropout probability.
     pub dropout: f64,
+    /// Number format of the matrix products. [`Precision::F32`] is left out of the JSON, so that trials recorded before there was
+    /// a choice keep their identity.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
     /// Peak learning rate of AdamW.
     pub learning_rate: f64,
     /// Weight decay of AdamW.
@@ -47,6 +51,32 @@ pub struct Pretrain {
 pub enum Attention {
     /// Keys and values come from the sample's own modality: no leak of the partner.
     OwnKv,
+}
+
+/// Number format of the operands of the matrix products in pre-training. Weights, moments, sums, norms and the loss are f32 either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// bfloat16: 8 bits of exponent, 8 significant bits. Faster, and another result.
+    Bf16,
+}
+
+impl Precision {
+    /// The name used in sweep files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+    const fn is_f32(&self) -> bool {
+        matches!(self, Self::F32)
+    }
 }
 
 /// Trains and tests one classification head.

@@ -9,25 +9,10 @@ use std::{
 };
 
 use crate::{
-    device::Device,
-    error::{Error, Result},
+    error::Result,
     execute::{Reporter, panic_text},
     protocol::{Failure, FailureClass, Outcome},
 };
-
-/// Threads of the CPU that trains.
-///
-/// # Errors
-/// [`Error::Resources`] on CUDA: there is no silent fallback.
-pub(super) fn cpu_threads(device: &Device) -> Result<usize> {
-    match device {
-        Device::Cpu { threads } => Ok(*threads),
-        Device::Cuda { .. } => Err(Error::Resources {
-            what: "this version trains on the CPU only".to_owned(),
-            cure: Some("use `--device cpu`".to_owned()),
-        }),
-    }
-}
 
 /// Calls `run(member, threads)` for each of `members`, at most `threads` at a time, and finishes each with what it gives.
 pub(super) fn run(
@@ -47,17 +32,13 @@ pub(super) fn run(
             // A member that is alone may use the cores that are left; the number of threads never changes a bit.
             let outcome = catch_unwind(AssertUnwindSafe(|| run(member, threads / lanes)));
             let outcome = match outcome {
-                Ok(Ok(outcome)) => outcome,
-                Ok(Err(error)) => Outcome::Failed(error.into_failure()),
+                Ok(outcome) => outcome,
                 Err(panic) => {
                     let message = panic_text(&*panic);
-                    Outcome::Failed(Failure { class: FailureClass::Bug, message, cure: None, damaged: None })
+                    Ok(Outcome::Failed(Failure { class: FailureClass::Bug, message, cure: None, damaged: None }))
                 }
             };
-            if let Outcome::Failed(failure) = &outcome {
-                reporter.log(member, &format!("failed: {}", failure.message));
-            }
-            reporter.finish(member, outcome);
+            finish(reporter, member, outcome);
         }
     };
     std::thread::scope(|scope| {
@@ -66,4 +47,13 @@ pub(super) fn run(
         }
         lane();
     });
+}
+
+/// Ends `member` with what it gave.
+pub(super) fn finish(reporter: &dyn Reporter, member: usize, outcome: Result<Outcome>) {
+    let outcome = outcome.unwrap_or_else(|error| Outcome::Failed(error.into_failure()));
+    if let Outcome::Failed(failure) = &outcome {
+        reporter.log(member, &format!("failed: {}", failure.message));
+    }
+    reporter.finish(member, outcome);
 }

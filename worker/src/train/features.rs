@@ -10,6 +10,7 @@ use safetensors::SafeTensors;
 use super::{inputs, pretrain::ADAPTOR};
 use crate::{
     cache::Embeddings,
+    cuda::{AdaptorArray, Arithmetic, Buffer, CudaError, Kind, Member, State, Stream, Table},
     datasets::Dataset,
     error::{Error, Result},
     execute::Job,
@@ -45,6 +46,16 @@ impl Features {
         self.rows.iter().filter(|row| row.is_none()).count()
     }
 
+    /// The row of an image in [`Self::values`].
+    pub(super) fn place(&self, image: usize) -> Option<usize> {
+        self.rows[image]
+    }
+
+    /// All rows, [rows, width].
+    pub(super) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     /// The features of an image; empty where it has none.
     pub(super) fn row(&self, image: usize) -> &[f32] {
         match self.rows[image] {
@@ -61,7 +72,7 @@ type Source = (TrialId, TrialId, Option<TrialId>);
 static KEPT: Mutex<VecDeque<(Source, Arc<Features>)>> = Mutex::new(VecDeque::new());
 
 /// The features a head is trained on: those of the frozen Adaptor, in evaluation mode, each sample alone; without an
-/// Adaptor the embeddings themselves.
+/// Adaptor the embeddings themselves. `card` computes them, if there is one, else the processor.
 ///
 /// # Errors
 /// [`Error::Input`] when an image has no embedding, or the Adaptor's file is not what it should be.
@@ -72,6 +83,7 @@ pub(super) fn of(
     job: &Job,
     lease: &Lease,
     threads: usize,
+    card: Option<&Arc<dyn Stream>>,
 ) -> Result<Arc<Features>> {
     let source = (task.dataset, task.image, task.adaptor);
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,10 +107,18 @@ pub(super) fn of(
             None => Features { width: embeddings.width(), rows, values },
             Some(adaptor) => {
                 let bytes = inputs::read(job, lease, adaptor, ADAPTOR)?;
-                let values = through(&bytes, task.image_width, &values, threads).map_err(|what| Error::Input {
+                let damaged = |what: String| Error::Input {
                     what: format!("{ADAPTOR} of trial {adaptor:?}: {what}"),
                     cure: Some("`permafrost retry` that trial: the file is made again".to_owned()),
-                })?;
+                };
+                let (shape, p) = parameters(&bytes, task.image_width).map_err(damaged)?;
+                let values = match card {
+                    Some(stream) => on_card(stream, shape, p, &values)?,
+                    None => through(shape, &p, &values, threads),
+                };
+                if values.iter().any(|value| !value.is_finite()) {
+                    return Err(damaged("its features are not finite".to_owned()));
+                }
                 Features { width: WIDTH, rows, values }
             }
         };
@@ -111,22 +131,44 @@ pub(super) fn of(
     kept.back().map(|(_, features)| Arc::clone(features)).ok_or_else(|| Error::input("no features"))
 }
 
-/// Sends images of `width` through an Adaptor.
-fn through(adaptor: &[u8], width: usize, images: &[f32], threads: usize) -> Result<Vec<f32>, String> {
+/// Sizes and parameters of an Adaptor for images of `width`.
+fn parameters(adaptor: &[u8], width: usize) -> Result<(AdaptorShape, Vec<f32>), String> {
     // The text side is not used, but its width is part of the file.
     let tensors = SafeTensors::deserialize(adaptor).map_err(|error| error.to_string())?;
     let text = tensors.tensor("text_projection.weight").map_err(|error| error.to_string())?;
     let text_width = text.shape().get(1).copied().unwrap_or(0);
     let shape = AdaptorShape { image_width: width, text_width };
-    let p = shape.from_safetensors(adaptor).map_err(|error| error.to_string())?;
+    Ok((shape, shape.from_safetensors(adaptor).map_err(|error| error.to_string())?))
+}
+
+/// Sends images through an Adaptor, on the processor.
+fn through(shape: AdaptorShape, p: &[f32], images: &[f32], threads: usize) -> Vec<f32> {
+    let width = shape.image_width;
     let count = images.len() / width;
     let mut values = vec![0.0; count * WIDTH];
     let mut step = AdaptorStep::new(shape, BATCH);
     for (x, out) in images.chunks(BATCH * width).zip(values.chunks_mut(BATCH * WIDTH)) {
-        step.image_features(&p, x, x.len() / width, out, threads);
+        step.image_features(p, x, x.len() / width, out, threads);
     }
-    if values.iter().any(|value| !value.is_finite()) {
-        return Err("its features are not finite".to_owned());
-    }
-    Ok(values)
+    values
+}
+
+/// Sends images through an Adaptor, on a card.
+fn on_card(stream: &Arc<dyn Stream>, shape: AdaptorShape, p: Vec<f32>, images: &[f32]) -> Result<Vec<f32>, CudaError> {
+    let table = |width, values: &[f32]| Table::from_rows(stream, Kind::F32, width, values).map(Arc::new);
+    let images = table(shape.image_width, images)?;
+    let member = Member {
+        dims: shape.into(),
+        images: Arc::clone(&images),
+        texts: table(shape.text_width, &vec![0.0; shape.text_width])?,
+        // All else is for training.
+        seed: 0,
+        dropout: 0.0,
+        i2t_weight: 0.0,
+        weight_decay: 0.0,
+    };
+    let mut array = AdaptorArray::new(stream, vec![member], BATCH, 1, Arithmetic::F32)?;
+    array.set_state(0, &State::new(p))?;
+    let features = array.image_features(&[images])?;
+    features.first().map_or_else(|| Ok(Vec::new()), Buffer::download)
 }

@@ -16,7 +16,7 @@ use permafrost_worker::{
     execute::{Job, Reporter, execute},
     id::TrialId,
     protocol::{Artifact, Attempt, Checkpoint, Failure, Lease, Outcome, Stop},
-    task::{Attention, Classify, Dtype, Embed, Encoder, Pretrain, Subset, Target, Task},
+    task::{Attention, Classify, Dtype, Embed, Encoder, Precision, Pretrain, Subset, Target, Task},
 };
 
 pub const IMAGE_WIDTH: usize = 6;
@@ -133,6 +133,7 @@ impl Home {
             text_width: TEXT_WIDTH,
             attention: Attention::OwnKv,
             i2t_weight: 0.75,
+            precision: Precision::F32,
             dropout: 0.1,
             learning_rate: 1e-4,
             weight_decay: 0.01,
@@ -172,9 +173,14 @@ impl Home {
 
     /// Runs leases as one array, on two threads. `stop` says when a member must stop, by the steps it has done.
     pub fn run(&self, leases: Vec<Lease>, checkpoint_ms: u64, stop: &Stopper) -> Vec<Member> {
+        self.run_on(&Device::Cpu { threads: 2 }, leases, checkpoint_ms, stop)
+    }
+
+    /// As [`Self::run`], on any device.
+    pub fn run_on(&self, device: &Device, leases: Vec<Lease>, checkpoint_ms: u64, stop: &Stopper) -> Vec<Member> {
         let recorder = Recorder { stop, members: Mutex::new(leases.iter().map(|_| Member::default()).collect()) };
         let job = Job { leases, home: self.path().to_owned(), wheel_dir: None, checkpoint_ms };
-        execute(&Device::Cpu { threads: 2 }, &job, &recorder);
+        execute(device, &job, &recorder);
         recorder.members.into_inner().unwrap()
     }
 

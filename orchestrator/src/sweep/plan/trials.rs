@@ -6,7 +6,7 @@ use miette::SourceSpan;
 use permafrost_worker::{
     id::TrialId,
     model::AdaptorShape,
-    task::{Attention, Classify, Dtype, Kind, Noop, NoopEnd, Output, Pretrain, Subset, Task, Weights},
+    task::{Attention, Classify, Dtype, Kind, Noop, NoopEnd, Output, Precision, Pretrain, Subset, Task, Weights},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -140,6 +140,7 @@ impl<'a> Planner<'a> {
             attention: field::<Attention>(point, "attention")?,
             i2t_weight: field(point, "i2t_weight")?,
             dropout: field(point, "dropout")?,
+            precision: field::<Precision>(point, "precision")?,
             learning_rate: field(point, "learning_rate")?,
             weight_decay: field(point, "weight_decay")?,
             warmup: field(point, "warmup")?,

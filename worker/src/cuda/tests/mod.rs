@@ -1,0 +1,6 @@
+//! The whole step, and training, against the CPU's: on the emulation, and on a card where there is one.
+
+mod kernels;
+mod step;
+mod support;
+mod training;

@@ -1,0 +1,130 @@
+//! The steady step asks for no memory: all its buffers are made before the first one.
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use permafrost_worker::{
+    model::{AdaptorShape, AdaptorStep, Dropout, HeadShape, HeadStep, RunningStats, Targets},
+    train::optimizer::AdamW,
+};
+
+/// The system's allocator, counting what it is asked for, by every thread.
+struct Counting;
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+fn note(size: usize) {
+    COUNT.fetch_add(1, Relaxed);
+    BYTES.fetch_add(size, Relaxed);
+}
+
+// SAFETY: everything is passed on as it comes.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note(layout.size());
+        // SAFETY: the caller keeps to the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        note(layout.size());
+        // SAFETY: the caller keeps to the contract of `alloc_zeroed`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        note(size);
+        // SAFETY: the caller keeps to the contract of `realloc`.
+        unsafe { System.realloc(old, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps to the contract of `dealloc`.
+        unsafe { System.dealloc(old, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The counters are the process's, so one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Allocations and bytes of `STEPS` calls, after some that may allocate.
+fn asked_for(mut step: impl FnMut(u64)) -> (usize, usize) {
+    (0..3).for_each(&mut step);
+    let before = (COUNT.load(Relaxed), BYTES.load(Relaxed));
+    (3..3 + STEPS).for_each(&mut step);
+    (COUNT.load(Relaxed) - before.0, BYTES.load(Relaxed) - before.1)
+}
+
+const STEPS: u64 = 4;
+
+#[test]
+fn the_counter_counts() {
+    let _alone = ALONE.lock().unwrap();
+    let (count, bytes) = asked_for(|step| drop(std::hint::black_box(vec![step; 100])));
+    // The test harness's own threads may add some.
+    assert!(count >= STEPS as usize && bytes >= STEPS as usize * 800, "{count} {bytes}");
+}
+
+fn adaptor(threads: usize) -> (usize, usize) {
+    let shape = AdaptorShape { image_width: 384, text_width: 768 };
+    let batch = 70;
+    let mut p = shape.init(0);
+    let zeros = || vec![0.0; shape.parameters()];
+    let (mut g, mut m, mut v) = (zeros(), zeros(), zeros());
+    let (images, texts) = (vec![0.5; batch * 384], vec![0.25; batch * 768]);
+    let mut buffers = AdaptorStep::new(shape, batch);
+    asked_for(|step| {
+        let dropout = Some(Dropout { p: 0.1, seed: 0, step });
+        let loss = buffers.forward_backward(&p, &mut g, &images, &texts, batch, dropout, 0.75, threads);
+        AdamW::default().step(&mut p, &g, &mut m, &mut v, step + 1, 1e-5);
+        assert!(loss.is_finite());
+    })
+}
+
+#[test]
+fn a_step_of_the_adaptor_asks_for_no_memory() {
+    let _alone = ALONE.lock().unwrap();
+    let (count, bytes) = adaptor(1);
+    assert_eq!(count, 0, "{bytes} bytes in {STEPS} steps");
+}
+
+/// What rayon's queues need is not ours to keep, but it is little.
+#[test]
+fn a_step_on_two_threads_asks_for_little() {
+    let _alone = ALONE.lock().unwrap();
+    let (count, bytes) = adaptor(2);
+    assert!(bytes < STEPS as usize * (64 << 10), "{count} allocations, {bytes} bytes in {STEPS} steps");
+}
+
+#[test]
+fn a_step_of_a_head_asks_for_no_memory() {
+    let _alone = ALONE.lock().unwrap();
+    let (batch, width, hidden) = (64, 768, 512);
+    for classes in [1, 3] {
+        let shape = HeadShape { width, hidden, classes };
+        let mut p = shape.init(0);
+        let zeros = || vec![0.0; shape.parameters()];
+        let (mut g, mut m, mut v) = (zeros(), zeros(), zeros());
+        let (x, labels, binary) = (vec![0.5; batch * width], vec![0; batch], vec![1.0; batch]);
+        let targets = if classes == 1 { Targets::Binary(&binary) } else { Targets::Classes(&labels) };
+        let mut stats = RunningStats::new(hidden);
+        let mut buffers = HeadStep::new(shape, batch);
+        let (count, bytes) = asked_for(|step| {
+            let dropout = Some(Dropout { p: 0.1, seed: 0, step });
+            let loss = buffers.forward_backward(&p, &mut g, &mut stats, &x, targets, batch, dropout);
+            AdamW::default().step(&mut p, &g, &mut m, &mut v, step + 1, 5e-4);
+            assert!(loss.is_finite());
+        });
+        assert_eq!(count, 0, "{bytes} bytes in {STEPS} steps");
+    }
+}

@@ -6,6 +6,8 @@
 
 pub mod adaptor;
 pub mod buffer;
+#[cfg(feature = "cuda")]
+pub mod card;
 mod counting;
 #[cfg(test)]
 pub(crate) mod emulation;
@@ -24,6 +26,8 @@ mod values;
 
 pub use adaptor::{AdaptorArray, Member, Segment, State};
 pub use buffer::{Buffer, Element, MatrixElement};
+#[cfg(feature = "cuda")]
+pub use card::Card;
 pub use engine::Arithmetic;
 pub use error::{CudaError, Result};
 pub use stream::{Argument, Gemm, Kind, Memory, Operand, Replay, Stream};

@@ -51,13 +51,4 @@ impl Values {
     pub fn start(&self) -> Argument {
         Argument::Pointer(self.address(0))
     }
-
-    /// All elements, widened; waits for all work.
-    #[cfg(test)]
-    pub fn download(&self) -> Result<Vec<f32>> {
-        Ok(match self {
-            Self::F32(buffer) => buffer.download()?,
-            Self::Bf16(buffer) => buffer.download()?.into_iter().map(bf16::to_f32).collect(),
-        })
-    }
 }

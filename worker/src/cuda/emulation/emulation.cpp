@@ -75,6 +75,23 @@ void resume(Fiber& fiber) {
   setcontext(&fiber.first);
 }
 
+// Runs a warp as far as it gets alone, so that it is as far ahead of the others as it may be.
+void run_warp(unsigned first, unsigned last) {
+  std::vector<unsigned> ready;
+  for (;;) {
+    ready.clear();
+    bool all = true;
+    for (unsigned i = first; i < last; i++) {
+      if (fibers[i].state == READY) ready.push_back(i);
+      all &= fibers[i].state == AT_WARP;
+    }
+    if (ready.empty() && !all) return;
+    for (unsigned i = first; all && i < last; i++) fibers[i].state = READY;
+    shuffle(ready);
+    for (unsigned i : ready) resume(fibers[i]);
+  }
+}
+
 // 0, or 1 when some threads wait for others that never come.
 int run_block(unsigned threads) {
   std::memset(&__start_emulated_shared, 0xff, &__stop_emulated_shared - &__start_emulated_shared);
@@ -82,34 +99,19 @@ int run_block(unsigned threads) {
     fibers[i].state = READY;
     fibers[i].index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
   }
-  std::vector<unsigned> ready;
+  std::vector<unsigned> warps((threads + 31) / 32);
+  for (unsigned i = 0; i < warps.size(); i++) warps[i] = i;
   for (;;) {
-    ready.clear();
+    shuffle(warps);
+    for (unsigned warp : warps) run_warp(32 * warp, threads < 32 * warp + 32 ? threads : 32 * warp + 32);
     unsigned waiting = 0, done = 0;
     for (unsigned i = 0; i < threads; i++) {
-      if (fibers[i].state == READY) ready.push_back(i);
       waiting += fibers[i].state == AT_BARRIER;
       done += fibers[i].state == DONE;
     }
     if (done == threads) return 0;
-    if (ready.empty() && waiting == threads) {
-      for (unsigned i = 0; i < threads; i++) fibers[i].state = READY;
-      continue;
-    }
-    if (ready.empty()) {
-      bool released = false;
-      for (unsigned first = 0; first < threads; first += 32) {
-        unsigned last = first + 32 < threads ? first + 32 : threads;
-        bool all = true;
-        for (unsigned i = first; i < last; i++) all &= fibers[i].state == AT_WARP;
-        for (unsigned i = first; all && i < last; i++) fibers[i].state = READY;
-        released |= all;
-      }
-      if (!released) return 1;
-      continue;
-    }
-    shuffle(ready);
-    for (unsigned i : ready) resume(fibers[i]);
+    if (waiting != threads) return 1;
+    for (unsigned i = 0; i < threads; i++) fibers[i].state = READY;
   }
 }
 

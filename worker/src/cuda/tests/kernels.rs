@@ -25,11 +25,11 @@ fn plain(cosines: &[f32], scale: f32, weight: f64) -> (f64, Vec<f64>, f64) {
         (0..BATCH).map(|i| weight * (rows[i] - logit(i, i)) + (1.0 - weight) * (columns[i] - logit(i, i))).sum();
     let mut gradient = Vec::new();
     let mut by_scale = 0.0;
-    for i in 0..BATCH {
-        for j in 0..BATCH {
+    for (i, row) in rows.iter().enumerate() {
+        for (j, column) in columns.iter().enumerate() {
             let own = if i == j { 1.0 } else { 0.0 };
-            let to_text = weight * ((logit(i, j) - rows[i]).exp() - own);
-            let to_image = (1.0 - weight) * ((logit(i, j) - columns[j]).exp() - own);
+            let to_text = weight * ((logit(i, j) - row).exp() - own);
+            let to_image = (1.0 - weight) * ((logit(i, j) - column).exp() - own);
             let by_logit = (to_text + to_image) / n;
             gradient.push(factor * by_logit);
             by_scale += logit(i, j) * by_logit;

@@ -154,6 +154,10 @@ fn measure(options: &Options, batch: usize) -> Result<()> {
     Ok(())
 }
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<()> {
     let options = Options::parse()?;
     options.batches.iter().try_for_each(|&batch| measure(&options, batch))

@@ -1,5 +1,7 @@
 //! Devices: the CPU, or one CUDA card.
 
+#[cfg(feature = "cuda")]
+use std::sync::{Mutex, PoisonError};
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
@@ -150,6 +152,19 @@ fn heads_bytes(members: usize) -> usize {
     let shape = HeadShape { width: WIDTH, hidden: 512, classes: 1 };
     let sizes = HeadSizes { shape, binary: true, dropout: 0.1, batch: 512, train: 24_104, evaluated: 6_026, steps: 64 };
     sizes.bytes_needed(members)
+}
+
+/// The cards that this process has opened, so that it uses one stream each.
+#[cfg(feature = "cuda")]
+fn open_card(ordinal: usize) -> Result<Arc<dyn Stream>> {
+    static CARDS: Mutex<BTreeMap<usize, Arc<dyn Stream>>> = Mutex::new(BTreeMap::new());
+    let mut cards = CARDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(card) = cards.get(&ordinal) {
+        return Ok(Arc::clone(card));
+    }
+    let card = crate::cuda::Card::open(ordinal)?;
+    cards.insert(ordinal, Arc::clone(&card));
+    Ok(card)
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -1,5 +1,4 @@
 //! The steady step asks for no memory: all its buffers are made before the first one.
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -110,6 +110,10 @@ fn measure(options: &Options, what: &str, mut trial: Trial) -> Result<()> {
     Ok(())
 }
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<()> {
     let options = Options::parse()?;
     let collection = Collection::open(options.data.as_deref())?;

@@ -21,7 +21,7 @@ mod matrices;
 pub mod stream;
 pub mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod values;
 
 pub use adaptor::{AdaptorArray, Member, Segment, State};

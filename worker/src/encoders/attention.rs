@@ -5,10 +5,13 @@
 
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
 use candle_nn::ops::softmax_last_dim;
-use gemm::Parallelism;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::elementwise::add;
+use crate::matrix::{How, Matrix, Precision, product_strided};
+
+/// Each sample is one thread's.
+const HOW: How = How::new(Precision::F32, 1);
 
 /// Scores that are computed at a time: 1 MiB.
 const SCORES: usize = 1 << 18;
@@ -111,62 +114,17 @@ impl Head {
             let scores = &mut scores[..count * length];
             let queries = &rows[first * 3 * width + at * size..];
             let scale = 1.0 / (size as f32).sqrt();
-            let keys = Matrix { data: keys, row_stride: 1, column_stride: 3 * width };
-            product([count, length, size], (scores, length), Matrix::rows(queries, 3 * width), keys, scale);
+            let queries = Matrix::strided(queries, count, size, 3 * width);
+            let keys = Matrix::strided(keys, length, size, 3 * width).t();
+            product_strided(scores, length, queries, keys, HOW.times(scale));
             Arch::new().dispatch(Softmax { length, scores, sums: &mut sums });
             let out = &mut out[first * width + at * size..];
-            let values = Matrix::rows(values, 3 * width);
-            product([count, size, length], (out, width), Matrix::rows(scores, length), values, 1.0);
+            let values = Matrix::strided(values, length, size, 3 * width);
+            product_strided(out, width, Matrix::new(scores, count, length), values, HOW);
             for (row, sum) in out.chunks_mut(width).zip(&sums[..count]) {
                 row[..size].iter_mut().for_each(|value| *value /= sum);
             }
         }
-    }
-}
-
-/// A matrix in a slice that may be longer.
-struct Matrix<'a> {
-    data: &'a [f32],
-    row_stride: usize,
-    column_stride: usize,
-}
-
-impl<'a> Matrix<'a> {
-    fn rows(data: &'a [f32], row_stride: usize) -> Self {
-        Self { data, row_stride, column_stride: 1 }
-    }
-
-    fn holds(&self, rows: usize, columns: usize) -> bool {
-        (rows - 1) * self.row_stride + (columns - 1) * self.column_stride < self.data.len()
-    }
-}
-
-/// `out = scale * a b` of sizes [m, n, k], none 0, on this thread; `out` has rows `out.1` apart.
-fn product([m, n, k]: [usize; 3], (out, stride): (&mut [f32], usize), a: Matrix<'_>, b: Matrix<'_>, scale: f32) {
-    assert!(a.holds(m, k) && b.holds(k, n) && Matrix::rows(out, stride).holds(m, n) && stride >= n);
-    // SAFETY: the matrices lie within their slices, as was just seen, and `out`, being borrowed mutably, overlaps neither.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            stride as isize,
-            false,
-            a.data.as_ptr(),
-            a.column_stride as isize,
-            a.row_stride as isize,
-            b.data.as_ptr(),
-            b.column_stride as isize,
-            b.row_stride as isize,
-            0.0,
-            scale,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
     }
 }
 

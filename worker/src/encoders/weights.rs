@@ -149,26 +149,34 @@ impl<'a> Weights<'a> {
         Err(if more == 0 { listed } else { format!("{listed}; and {more} more") })
     }
 
-    /// `name.weight`, [to, from], and `name.bias`, [to].
+    /// The linear layer of `name.weight`, [to, from], and `name.bias`, [to].
     pub(super) fn linear(&mut self, name: &str, from: usize, to: usize) -> candle_core::Result<Linear> {
-        Ok(Linear {
-            weight: self.tensor(&[&format!("{name}.weight")], &[to, from])?,
-            bias: self.tensor(&[&format!("{name}.bias")], &[to])?,
-        })
+        let (weight, bias) = self.weight_and_bias(name, from, to)?;
+        Linear::new(weight, bias)
+    }
+
+    /// `name.weight`, [to, from], and `name.bias`, [to].
+    pub(super) fn weight_and_bias(
+        &mut self,
+        name: &str,
+        from: usize,
+        to: usize,
+    ) -> candle_core::Result<(Tensor, Tensor)> {
+        let weight = self.tensor(&[&format!("{name}.weight")], &[to, from])?;
+        Ok((weight, self.tensor(&[&format!("{name}.bias")], &[to])?))
     }
 
     /// The linear layers `query`, `key` and `value` below `name` as one.
     pub(super) fn query_key_value(&mut self, name: &str, width: usize) -> candle_core::Result<Linear> {
-        let parts = ["query", "key", "value"].map(|part| self.linear(&format!("{name}.{part}"), width, width));
-        let [query, key, value] = parts;
-        let (query, key, value) = (query?, key?, value?);
+        let mut part = |part| self.weight_and_bias(&format!("{name}.{part}"), width, width);
+        let parts = [part("query")?, part("key")?, part("value")?];
+        let [(weight, bias), ..] = &parts;
         if !self.is_sound() {
-            return Ok(query);
+            return Linear::new(weight.clone(), bias.clone());
         }
-        Ok(Linear {
-            weight: Tensor::cat(&[query.weight, key.weight, value.weight], 0)?,
-            bias: Tensor::cat(&[query.bias, key.bias, value.bias], 0)?,
-        })
+        let weights = parts.each_ref().map(|(weight, _)| weight);
+        let biases = parts.each_ref().map(|(_, bias)| bias);
+        Linear::new(Tensor::cat(&weights, 0)?, Tensor::cat(&biases, 0)?)
     }
 
     /// `name.weight` and `name.bias`, [width]; older files call them `gamma` and `beta`.

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     How, Matrix, Precision,
-    blocked::{self, Kernel},
+    blocked::{self, Kernel, Lines},
     tiles::Words,
 };
 
@@ -39,6 +39,30 @@ pub(super) fn product(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'
         match how.precision {
             Precision::F32 => blocked::product(Split, out, stride, a, b, how),
             Precision::Bf16 => blocked::product(Bf16, out, stride, a, b, how),
+        }
+    }
+}
+
+/// Packs `b` for [`product_packed`].
+pub(super) fn pack(b: Matrix<'_>, precision: Precision) -> Lines {
+    let mut lines = Lines::default();
+    // SAFETY: as above.
+    unsafe {
+        match precision {
+            Precision::F32 => blocked::pack_right(Split, b, &mut lines, 1),
+            Precision::Bf16 => blocked::pack_right(Bf16, b, &mut lines, 1),
+        };
+    }
+    lines
+}
+
+/// [`product`] with what [`pack`] made of a matrix of `columns` columns.
+pub(super) fn product_packed(out: &mut [f32], stride: usize, a: Matrix<'_>, b: &Lines, columns: usize, how: How) {
+    // SAFETY: as above.
+    unsafe {
+        match how.precision {
+            Precision::F32 => blocked::product_packed(Split, out, stride, a, b.all(), columns, how),
+            Precision::Bf16 => blocked::product_packed(Bf16, out, stride, a, b.all(), columns, how),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::{
     How, Matrix, Precision,
-    blocked::{self, Kernel},
+    blocked::{self, Kernel, Lines},
     tiles::{SIDE, TILE, Words},
 };
 
@@ -20,6 +20,30 @@ pub(super) fn product(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'
         match how.precision {
             Precision::F32 => blocked::product(F32, out, stride, a, b, how),
             Precision::Bf16 => blocked::product(Bf16, out, stride, a, b, how),
+        }
+    }
+}
+
+/// Packs `b` for [`product_packed`].
+pub(super) fn pack(b: Matrix<'_>, precision: Precision) -> Lines {
+    let mut lines = Lines::default();
+    // SAFETY: as above.
+    unsafe {
+        match precision {
+            Precision::F32 => blocked::pack_right(F32, b, &mut lines, 1),
+            Precision::Bf16 => blocked::pack_right(Bf16, b, &mut lines, 1),
+        };
+    }
+    lines
+}
+
+/// [`product`] with what [`pack`] made of a matrix of `columns` columns.
+pub(super) fn product_packed(out: &mut [f32], stride: usize, a: Matrix<'_>, b: &Lines, columns: usize, how: How) {
+    // SAFETY: as above.
+    unsafe {
+        match how.precision {
+            Precision::F32 => blocked::product_packed(F32, out, stride, a, b.all(), columns, how),
+            Precision::Bf16 => blocked::product_packed(Bf16, out, stride, a, b.all(), columns, how),
         }
     }
 }

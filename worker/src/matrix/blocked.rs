@@ -35,18 +35,26 @@ pub(super) trait Kernel: Copy + Send + Sync {
 const LEFT_WORDS: usize = 128 << 10;
 
 /// Words that start at a cache line.
-#[derive(Default)]
-struct Lines {
+#[derive(Debug, Default)]
+pub(super) struct Lines {
     words: Vec<u32>,
+    /// What was asked for last.
+    used: Range<usize>,
 }
 
 impl Lines {
+    /// What the last [`Self::get`] gave.
+    pub(super) fn all(&self) -> &[u32] {
+        &self.words[self.used.clone()]
+    }
+
     /// `len` words with unspecified values.
     fn get(&mut self, len: usize) -> &mut [u32] {
         if self.words.len() < len + SIDE {
             self.words.resize(len + SIDE, 0);
         }
         let skip = self.words.as_ptr().align_offset(4 * SIDE).min(SIDE);
+        self.used = skip..skip + len;
         &mut self.words[skip..skip + len]
     }
 }
@@ -71,30 +79,68 @@ pub(super) unsafe fn product<K: Kernel>(
     b: Matrix<'_>,
     how: How,
 ) {
-    let (rows, columns) = (a.rows, b.columns);
-    let (a, b) = (Source::left(a, how.factor, kernel.words()), Source::right(b, kernel.words()));
-    let steps = a.steps();
-    if steps == 0 {
+    // Taken out meanwhile: while this thread waits for others it may be given work that multiplies as well.
+    let mut lines = RIGHT.take();
+    // SAFETY: the caller's.
+    unsafe {
+        let right = pack_right(kernel, b, &mut lines, how.threads);
+        product_packed(kernel, out, stride, a, right, b.columns, how);
+    }
+    RIGHT.set(lines);
+}
+
+/// Packs a right operand.
+///
+/// # Safety
+/// As of [`product`].
+pub(super) unsafe fn pack_right<'a, K: Kernel>(
+    kernel: K,
+    b: Matrix<'_>,
+    lines: &'a mut Lines,
+    threads: usize,
+) -> &'a [u32] {
+    let b = Source::right(b, kernel.words());
+    let (panels, len) = (b.panels(K::RIGHT), b.panel_len(K::RIGHT, b.steps()));
+    let packed = lines.get(panels * len);
+    // SAFETY: the caller's.
+    let pack = |(panel, out): (usize, &mut [u32])| unsafe { b.pack(panel, K::RIGHT, 0..b.steps(), out) };
+    if len == 0 {
+        // An empty sum has nothing to pack.
+    } else if threads <= 1 {
+        packed.chunks_exact_mut(len).enumerate().for_each(pack);
+    } else {
+        packed.par_chunks_exact_mut(len).enumerate().with_min_len(panels.div_ceil(threads)).for_each(pack);
+    }
+    packed
+}
+
+/// The product with a right operand of `columns` columns from [`pack_right`].
+///
+/// # Safety
+/// As of [`product`].
+pub(super) unsafe fn product_packed<K: Kernel>(
+    kernel: K,
+    out: &mut [f32],
+    stride: usize,
+    a: Matrix<'_>,
+    right: &[u32],
+    columns: usize,
+    how: How,
+) {
+    let rows = a.rows;
+    let a = Source::left(a, how.factor, kernel.words());
+    if a.steps() == 0 {
         // An empty sum.
         if !how.add {
             out.chunks_mut(stride).take(rows).for_each(|row| row[..columns].fill(0.0));
         }
         return;
     }
-    let (panels, len) = (b.panels(K::RIGHT), b.panel_len(K::RIGHT, steps));
     let threads = how.threads.clamp(1, a.panels(K::LEFT));
-    // Taken out meanwhile: while this thread waits for others it may be given work that multiplies as well.
-    let mut right = RIGHT.take();
-    let packed = right.get(panels * len);
-    // SAFETY: the caller's.
-    let pack = |(panel, out): (usize, &mut [u32])| unsafe { b.pack(panel, K::RIGHT, 0..steps, out) };
     if threads == 1 {
-        packed.chunks_exact_mut(len).enumerate().for_each(pack);
         // SAFETY: the caller's.
-        unsafe { Rows { kernel, a, first: 0, rows, right: packed, columns, stride, add: how.add }.multiply(out) };
+        unsafe { Rows { kernel, a, first: 0, rows, right, columns, stride, add: how.add }.multiply(out) };
     } else {
-        packed.par_chunks_exact_mut(len).enumerate().with_min_len(panels.div_ceil(threads)).for_each(pack);
-        let packed = &*packed;
         let height = a.panels(K::LEFT).div_ceil(threads) * K::LEFT * SIDE;
         out.par_chunks_mut(height * stride).enumerate().for_each(|(part, out)| {
             let first = part * height;
@@ -102,11 +148,10 @@ pub(super) unsafe fn product<K: Kernel>(
             if first < rows {
                 let rows = height.min(rows - first);
                 // SAFETY: the caller's.
-                unsafe { Rows { kernel, a, first, rows, right: packed, columns, stride, add: how.add }.multiply(out) };
+                unsafe { Rows { kernel, a, first, rows, right, columns, stride, add: how.add }.multiply(out) };
             }
         });
     }
-    RIGHT.set(right);
 }
 
 /// Some rows of a product, for one thread.

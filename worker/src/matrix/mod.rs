@@ -19,6 +19,7 @@ mod amx;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod blocked;
+mod packed;
 mod portable;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,8 @@ mod tests;
 mod tiles;
 
 use std::sync::OnceLock;
+
+pub use packed::Packed;
 
 pub use crate::task::Precision;
 
@@ -169,7 +172,7 @@ pub fn product_strided(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<
     with_engine(Engine::best(), out, stride, a, b, how);
 }
 
-pub(crate) fn with_engine(engine: Engine, out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'_>, how: How) {
+fn with_engine(engine: Engine, out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'_>, how: How) {
     assert_eq!(a.columns, b.rows, "inner sizes differ");
     if a.rows == 0 || b.columns == 0 {
         return;
@@ -177,7 +180,6 @@ pub(crate) fn with_engine(engine: Engine, out: &mut [f32], stride: usize, a: Mat
     assert!(b.columns <= stride, "rows of {} elements overlap every {stride}", b.columns);
     assert!(out.len() >= (a.rows - 1) * stride + b.columns, "the result does not fit");
     match engine {
-        // For a handful of rows or columns, packing costs more than it gives.
         #[cfg(target_arch = "x86_64")]
         Engine::Avx512 { bf16 } if how.precision == Precision::F32 || bf16 => {
             avx512::product(out, stride, a, b, how);

@@ -174,3 +174,23 @@ fn portable_bf16_rounds_as_the_hardware() {
         }
     }
 }
+
+#[test]
+fn packed_operands_give_the_same_bits() {
+    for (m, n, k) in SIZES {
+        let (left, right) = (random(13, m * k), random(14, k * n));
+        for transposed in [false, true] {
+            let a = Matrix::new(&left, m, k);
+            let b = if transposed { Matrix::new(&right, n, k).t() } else { Matrix::new(&right, k, n) };
+            for engine in Engine::all() {
+                for precision in [Precision::F32, Precision::Bf16] {
+                    let mut expected = vec![0.5; m * n];
+                    with_engine(engine, &mut expected, n, a, b, How::new(precision, 1).adding());
+                    let mut out = vec![0.5; m * n];
+                    Packed::with_engine(engine, b, precision).product(&mut out, a, true);
+                    assert_eq!(out, expected, "{engine:?} {precision:?} {m}x{n}x{k}");
+                }
+            }
+        }
+    }
+}

@@ -235,7 +235,11 @@ impl<'a> Source<'a> {
 #[inline(always)]
 fn widened(values: __m256bh) -> __m512 {
     // SAFETY: both types are 256 plain bits; the callers have AVX-512 F.
-    unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(std::mem::transmute(values)))) }
+    unsafe {
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(
+            values,
+        ))))
+    }
 }
 
 /// Writes a tile.

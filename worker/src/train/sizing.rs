@@ -61,9 +61,12 @@ pub(super) fn choose(
     let mut measured = MEASURED.lock().unwrap_or_else(PoisonError::into_inner);
     let rates = measured.get_or_insert_default().entry(shape.to_owned()).or_default();
     let mut best: Option<(usize, f64)> = None;
+    if limit == 1 {
+        // One alone needs no comparison.
+        return Ok(1);
+    }
     let mut size = 1;
-    // One alone needs no comparison.
-    while limit > 1 {
+    loop {
         let rate = match rates.get(&size) {
             Some(&rate) => rate,
             None => match measure(size) {

@@ -32,11 +32,7 @@ impl Weights {
 
     /// The parameters, and what one step of AdamW does to some of them, given their range, themselves and their gradient; `step`
     /// counts from 0.
-    pub(super) fn in_parts(
-        &mut self,
-        step: u64,
-        learning_rate: f64,
-    ) -> (&mut [f32], impl FnMut(Range<usize>, &mut [f32], &[f32])) {
+    pub(super) fn in_parts(&mut self, step: u64, learning_rate: f64) -> (&mut [f32], impl InPlace) {
         let update = self.optimizer.at(step + 1, learning_rate);
         let Self { p, m, v, .. } = self;
         (p, move |range, p, g| update.apply(p, g, &mut m[range.clone()], &mut v[range]))
@@ -64,6 +60,11 @@ impl Weights {
         Ok(())
     }
 }
+
+/// Changes a range of parameters, given the range, the parameters in it and their gradient.
+pub(super) trait InPlace: FnMut(Range<usize>, &mut [f32], &[f32]) {}
+
+impl<F: FnMut(Range<usize>, &mut [f32], &[f32])> InPlace for F {}
 
 /// Parameters, moments and the best so far of a model with `len` parameters, as [`Saved`] has them.
 pub(super) fn restore(state: &mut State, len: usize) -> Result<[Vec<f32>; 4]> {

@@ -234,7 +234,8 @@ impl Reporter for Recorder<'_> {
 
     fn metric(&self, member: usize, name: &str, step: u64, value: f64) {
         assert!(value.is_finite(), "{name} is {value}");
-        self.members.lock().unwrap()[member].metrics.insert((name.to_owned(), step), value.to_bits());
+        let before = self.members.lock().unwrap()[member].metrics.insert((name.to_owned(), step), value.to_bits());
+        assert!(before.is_none(), "{name} of {step} is reported twice");
     }
 
     fn checkpoint(&self, member: usize, checkpoint: Checkpoint) {

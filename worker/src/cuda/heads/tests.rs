@@ -1,10 +1,10 @@
-//! Arrays of heads against [`HeadStep`], on the emulated card.
+//! Arrays of heads against [`HeadStep`], on the emulation, and on a card where there is one.
 
 use std::sync::Arc;
 
 use super::*;
 use crate::{
-    cuda::emulation::Emulation,
+    cuda::{emulation::Emulation, tests::support::devices},
     model::{Dropout, HeadStep, Targets},
     random::{Key, Purpose},
     train::optimizer::AdamW,
@@ -41,7 +41,7 @@ fn cases(sizes: HeadSizes, count: usize) -> Vec<Case> {
             member: HeadMember {
                 seed: 11 + i as u64,
                 weight_decay: 0.01 * i as f64,
-                table: if i % 2 == 0 { 0 } else { ROWS },
+                table: if i.is_multiple_of(2) { 0 } else { ROWS },
             },
             learning_rate: 1e-3 * (1 + i) as f64,
             list: Arc::new(Samples { rows, classes }),
@@ -83,7 +83,6 @@ fn close(found: &[f32], expected: &[f32], what: &str) {
 }
 
 fn array(stream: &Arc<dyn Stream>, sizes: HeadSizes, most: usize, cases: &[Case], features: &[f32]) -> HeadArray {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on")]
     let features = Arc::new(Buffer::from_slice(stream, features).unwrap());
     let mut array = HeadArray::new(stream, sizes, most, features).unwrap();
     for case in cases {
@@ -104,12 +103,13 @@ fn lists(cases: &[Case]) -> Vec<Arc<Samples>> {
 /// Widths of which a row is no multiple of four, too.
 #[test]
 fn heads_train_as_on_the_processor() {
-    let Some(stream) = Emulation::open() else { return };
-    for (width, classes, count) in [(8, 1, 1), (6, 1, 3), (7, 3, 4)] {
+    for (stream, (width, classes, count)) in
+        devices().iter().flat_map(|stream| [(8, 1, 1), (6, 1, 3), (7, 3, 4)].map(|sizes| (stream, sizes)))
+    {
         let sizes = sizes(width, classes);
         let features = uniform(0, 2 * ROWS * width);
         let cases = cases(sizes, count);
-        let mut array = array(&stream, sizes, count, &cases, &features);
+        let mut array = array(stream, sizes, count, &cases, &features);
         let mut states: Vec<HeadState> =
             cases.iter().map(|case| HeadState::new(sizes.shape, case.member.seed)).collect();
         for epoch in 0..3 {
@@ -200,25 +200,26 @@ fn company_changes_no_bit() {
 
 #[test]
 fn a_diverged_member_keeps_its_weights_and_its_neighbours_theirs() {
-    let Some(stream) = Emulation::open() else { return };
-    let sizes = sizes(6, 3);
-    let mut features = uniform(0, 2 * ROWS * 6);
-    let cases = cases(sizes, 3);
-    let run = |features: &[f32]| {
-        let mut array = array(&stream, sizes, 3, &cases, features);
-        let losses = array.train(&spans(&cases, 0), &lists(&cases), 0, sizes.train, || {}).unwrap();
-        (losses, [0, 1, 2].map(|slot| array.state(slot).unwrap()))
-    };
-    let (_, healthy) = run(&features);
-    // Member 1 is alone in its table; its tenth sample is in the second step.
-    features[(ROWS + cases[1].list.rows[9] as usize) * 6 + 2] = f32::NAN;
-    let (losses, poisoned) = run(&features);
-    assert_eq!(losses[1].iter().position(|loss| !loss.is_finite()), Some(1), "{losses:?}");
-    assert_eq!((&poisoned[0], &poisoned[2]), (&healthy[0], &healthy[2]));
-    let mut before = array(&stream, sizes, 3, &cases, &features);
-    before.train(&spans(&cases, 0), &lists(&cases), 0, sizes.batch, || {}).unwrap();
-    let before = before.state(1).unwrap();
-    assert_eq!((&poisoned[1].p, &poisoned[1].m, &poisoned[1].v), (&before.p, &before.m, &before.v));
+    for stream in &devices() {
+        let sizes = sizes(6, 3);
+        let mut features = uniform(0, 2 * ROWS * 6);
+        let cases = cases(sizes, 3);
+        let run = |features: &[f32]| {
+            let mut array = array(stream, sizes, 3, &cases, features);
+            let losses = array.train(&spans(&cases, 0), &lists(&cases), 0, sizes.train, || {}).unwrap();
+            (losses, [0, 1, 2].map(|slot| array.state(slot).unwrap()))
+        };
+        let (_, healthy) = run(&features);
+        // Member 1 is alone in its table; its tenth sample is in the second step.
+        features[(ROWS + cases[1].list.rows[9] as usize) * 6 + 2] = f32::NAN;
+        let (losses, poisoned) = run(&features);
+        assert_eq!(losses[1].iter().position(|loss| !loss.is_finite()), Some(1), "{losses:?}");
+        assert_eq!((&poisoned[0], &poisoned[2]), (&healthy[0], &healthy[2]));
+        let mut before = array(stream, sizes, 3, &cases, &features);
+        before.train(&spans(&cases, 0), &lists(&cases), 0, sizes.batch, || {}).unwrap();
+        let before = before.state(1).unwrap();
+        assert_eq!((&poisoned[1].p, &poisoned[1].m, &poisoned[1].v), (&before.p, &before.m, &before.v));
+    }
 }
 
 #[test]

@@ -2,5 +2,5 @@
 
 mod kernels;
 mod step;
-mod support;
+pub(crate) mod support;
 mod training;

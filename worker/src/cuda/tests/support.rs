@@ -1,5 +1,4 @@
 //! What tests on a card share.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on")]
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use crate::{
 };
 
 /// The emulation, and a card where there is one. What is skipped is said on standard error.
-pub(super) fn devices() -> Vec<Arc<dyn Stream>> {
+pub(crate) fn devices() -> Vec<Arc<dyn Stream>> {
     Emulation::open().into_iter().chain(card()).collect()
 }
 

@@ -169,7 +169,7 @@ fn read(
     Ok(Dinov2 {
         config: config.clone(),
         device: device.clone(),
-        patches: Linear { weight: kernel.flatten_from(1)?, bias },
+        patches: Linear::new(kernel.flatten_from(1)?, bias)?,
         cls: (cls + positions.narrow(1, 0, 1)?)?,
         positions: Positions::new(side, trained),
         interpolation,
@@ -183,34 +183,42 @@ fn read_layer(weights: &mut Weights<'_>, config: &Config, layer: usize) -> candl
     let (width, hidden, eps) = (config.hidden_size, config.hidden(), config.layer_norm_eps);
     let at = |part: &str| format!("encoder.layer.{layer}.{part}");
     let up = if config.use_swiglu_ffn {
-        let both = weights.linear(&at("mlp.weights_in"), width, 2 * hidden)?;
-        if weights.is_sound() { Up::SwiGlu { gate: part(&both, 0)?, value: part(&both, 1)? } } else { Up::Gelu(both) }
+        let both = weights.weight_and_bias(&at("mlp.weights_in"), width, 2 * hidden)?;
+        if weights.is_sound() {
+            Up::SwiGlu { gate: half(&both, 0)?, value: half(&both, 1)? }
+        } else {
+            Up::Gelu(Linear::new(both.0, both.1)?)
+        }
     } else {
         Up::Gelu(weights.linear(&at("mlp.fc1"), width, hidden)?)
     };
-    let down = weights.linear(&at(if config.use_swiglu_ffn { "mlp.weights_out" } else { "mlp.fc2" }), hidden, width)?;
-    let attention = weights.linear(&at("attention.output.dense"), width, width)?;
+    let down = if config.use_swiglu_ffn { "mlp.weights_out" } else { "mlp.fc2" };
     Ok(Layer {
         attention_norm: weights.norm(&at("norm1"), width, eps)?,
         query_key_value: weights.query_key_value(&at("attention.attention"), width)?,
-        attention: scaled(weights, attention, &at("layer_scale1.lambda1"), width)?,
+        attention: scaled(weights, &at("attention.output.dense"), &at("layer_scale1.lambda1"), [width; 2])?,
         norm: weights.norm(&at("norm2"), width, eps)?,
         up,
-        down: scaled(weights, down, &at("layer_scale2.lambda1"), width)?,
+        down: scaled(weights, &at(down), &at("layer_scale2.lambda1"), [hidden, width])?,
     })
 }
 
-/// Half number `half` of the outputs of `linear`.
-fn part(linear: &Linear, half: usize) -> candle_core::Result<Linear> {
-    let count = linear.bias.dim(0)? / 2;
+/// Half number `half` of the outputs of a layer.
+fn half((weight, bias): &(Tensor, Tensor), half: usize) -> candle_core::Result<Linear> {
+    let count = bias.dim(0)? / 2;
     let part = |tensor: &Tensor| tensor.narrow(0, half * count, count);
-    Ok(Linear { weight: part(&linear.weight)?, bias: part(&linear.bias)? })
+    Linear::new(part(weight)?, part(bias)?)
 }
 
-/// `linear` with LayerScale's factors, the tensor `name`, multiplied into it.
-fn scaled(weights: &mut Weights<'_>, linear: Linear, name: &str, width: usize) -> candle_core::Result<Linear> {
-    let scale = weights.tensor(&[name], &[width])?;
-    if weights.is_sound() { linear.scaled(&scale) } else { Ok(linear) }
+/// The linear layer `name` with LayerScale's factors, the tensor `factors`, multiplied into it.
+fn scaled(weights: &mut Weights<'_>, name: &str, factors: &str, [from, to]: [usize; 2]) -> candle_core::Result<Linear> {
+    let (weight, bias) = weights.weight_and_bias(name, from, to)?;
+    let scale = weights.tensor(&[factors], &[to])?;
+    if weights.is_sound() {
+        Linear::new(weight.broadcast_mul(&scale.unsqueeze(1)?)?, (bias * scale)?)
+    } else {
+        Linear::new(weight, bias)
+    }
 }
 
 #[cfg(test)]

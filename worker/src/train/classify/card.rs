@@ -20,7 +20,6 @@ use crate::{
     },
     error::Result,
     execute::{Job, Reporter},
-    model::RunningStats,
     protocol::Outcome,
     task::Target,
     train::{
@@ -365,10 +364,10 @@ impl Batched for Heads<'_> {
             let best = best.collect::<Result<Vec<_>, CudaError>>()?;
             let heads: Vec<_> = part.iter().zip(best).zip(&mut logits).collect();
             // Over all cores, as most of the time goes into waiting for the disk.
-            let finish = |((&member, (best, stats)), logits): ((&usize, (Vec<f32>, RunningStats)), Vec<f32>)| {
+            let finished = heads.into_par_iter().map(|((&member, (best, stats)), logits)| {
                 self.plans[member].finish(&courses[member], &best, &stats, logits)
-            };
-            results.extend(heads.into_par_iter().map(finish).collect::<Vec<_>>());
+            });
+            results.extend(finished.collect::<Vec<_>>());
         }
         Ok(results)
     }

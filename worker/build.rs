@@ -3,7 +3,6 @@
 //! Read from the environment, like candle's build: `NVCC`, or else the toolkit in `CUDA_HOME`, `CUDA_PATH`, `CUDA_ROOT` or
 //! `CUDA_TOOLKIT_ROOT_DIR`, or else `nvcc` on the `PATH`; and `CUDA_COMPUTE_CAP`, such as 90. PTX runs on cards of that
 //! capability and of all later ones.
-#![expect(clippy::print_stdout, reason = "how a build script talks to cargo")]
 
 use std::{
     env,

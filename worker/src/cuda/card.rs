@@ -340,7 +340,6 @@ fn operation(operand: Operand) -> blas_sys::cublasOperation_t {
 /// The first card; none where there is none, which is said on standard error.
 #[cfg(test)]
 pub(super) fn for_tests() -> Option<Arc<dyn Stream>> {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on")]
     use std::io::Write;
     Card::open(0).inspect_err(|error| writeln!(std::io::stderr().lock(), "skipped on a card: {error}").unwrap()).ok()
 }

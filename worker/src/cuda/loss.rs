@@ -82,6 +82,7 @@ impl LossBuffers {
 
 impl Kernels {
     /// From cosines to the loss of this step. With `active`, members whose loss is not finite are left alone from here on.
+    #[expect(clippy::too_many_arguments, reason = "the kernels'")]
     pub fn loss(
         &self,
         members: usize,

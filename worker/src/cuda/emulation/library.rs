@@ -29,7 +29,6 @@ pub(super) fn kernels() -> Option<&'static Kernels> {
 }
 
 fn compile() -> Option<Kernels> {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on")]
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/cuda");
     let mut units: Vec<PathBuf> =
         std::fs::read_dir(source.join("kernels")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -71,7 +70,6 @@ impl Kernels {
     /// # Safety
     /// The arguments are those that the kernel declares.
     pub(super) unsafe fn launch(&self, kernel: &str, grid: [u32; 3], block: [u32; 3], values: &[u64], seed: u64) {
-        #![expect(clippy::unwrap_used, reason = "a test that cannot go on")]
         let mut values = values.to_vec();
         let mut pointers: Vec<*mut c_void> = values.iter_mut().map(|value| std::ptr::from_mut(value).cast()).collect();
         let _running = self.running.lock().unwrap_or_else(PoisonError::into_inner);

@@ -20,7 +20,6 @@ pub(super) struct Pieces {
 }
 
 fn layout(bytes: usize) -> Layout {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on")]
     Layout::from_size_align(bytes + 2 * GUARD, 256).unwrap()
 }
 

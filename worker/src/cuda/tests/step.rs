@@ -46,6 +46,27 @@ fn gradients_of_larger_rows_are_the_cpus() {
     check(LARGER, 2, 35);
 }
 
+/// In bf16 every gradient is near that of f32, in length and direction; in rows as short as these a few rounded elements, and
+/// ReLUs near 0, are a large part of the whole.
+#[test]
+fn gradients_in_bf16_are_near_the_cpus() {
+    for stream in devices() {
+        let trials: Vec<Trial> = (0..2).map(|number| Trial::new(number, SMALL, 16)).collect();
+        let mut array = array(&stream, &trials, 16, Arithmetic::Bf16);
+        train(&stream, &mut array, &trials, &[0.0]);
+        for (member, trial) in trials.iter().enumerate() {
+            let (_, expected) = trial.cpu_step(&trial.start().p, 16, 0);
+            let found = array.gradient(member).unwrap();
+            for slot in trial.dims.layout() {
+                let pairs = found[slot.range.clone()].iter().zip(&expected[slot.range]);
+                let error = pairs.clone().map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt();
+                let length = pairs.map(|(_, b)| b * b).sum::<f32>().sqrt();
+                assert!(error <= 0.1 * length, "{}: {error} of {length}", slot.name);
+            }
+        }
+    }
+}
+
 /// Launches cost more than work when one small member is trained alone.
 #[test]
 fn a_step_of_two_layers_takes_less_than_80_launches() {

@@ -1,5 +1,4 @@
 //! What tests on a card share.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on")]
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! Whole runs through `execute` on an emulated card, against the same runs on the processor.
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 #[path = "../../tests/runs/support.rs"]
 mod support;

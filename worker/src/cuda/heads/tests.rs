@@ -41,7 +41,7 @@ fn cases(sizes: HeadSizes, count: usize) -> Vec<Case> {
             member: HeadMember {
                 seed: 11 + i as u64,
                 weight_decay: 0.01 * i as f64,
-                table: if i % 2 == 0 { 0 } else { ROWS },
+                table: if i.is_multiple_of(2) { 0 } else { ROWS },
             },
             learning_rate: 1e-3 * (1 + i) as f64,
             list: Arc::new(Samples { rows, classes }),
@@ -83,7 +83,6 @@ fn close(found: &[f32], expected: &[f32], what: &str) {
 }
 
 fn array(stream: &Arc<dyn Stream>, sizes: HeadSizes, most: usize, cases: &[Case], features: &[f32]) -> HeadArray {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on")]
     let features = Arc::new(Buffer::from_slice(stream, features).unwrap());
     let mut array = HeadArray::new(stream, sizes, most, features).unwrap();
     for case in cases {

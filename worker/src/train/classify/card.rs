@@ -20,7 +20,6 @@ use crate::{
     },
     error::Result,
     execute::{Job, Reporter},
-    model::RunningStats,
     protocol::Outcome,
     task::Target,
     train::{
@@ -363,12 +362,13 @@ impl Batched for Heads<'_> {
         for part in members.chunks(WRITTEN) {
             let best = self.slots_of(part).into_iter().map(|slot| self.array.best(slot));
             let best = best.collect::<Result<Vec<_>, CudaError>>()?;
-            let heads: Vec<_> = part.iter().zip(best).zip(&mut logits).collect();
+            let heads: Vec<_> = part.iter().copied().zip(best).zip(&mut logits).collect();
+            let heads = heads.into_par_iter();
             // Over all cores, as most of the time goes into waiting for the disk.
-            let finish = |((&member, (best, stats)), logits): ((&usize, (Vec<f32>, RunningStats)), Vec<f32>)| {
+            let outcomes = heads.map(|((member, (best, stats)), logits)| {
                 self.plans[member].finish(&courses[member], &best, &stats, logits)
-            };
-            results.extend(heads.into_par_iter().map(finish).collect::<Vec<_>>());
+            });
+            results.extend(outcomes.collect::<Vec<_>>());
         }
         Ok(results)
     }

@@ -61,11 +61,11 @@ pub(super) fn choose(
     let mut measured = MEASURED.lock().unwrap_or_else(PoisonError::into_inner);
     let rates = measured.get_or_insert_default().entry(shape.to_owned()).or_default();
     let mut best: Option<(usize, f64)> = None;
+    let mut size = 1;
     if limit == 1 {
         // One alone needs no comparison.
         return Ok(1);
     }
-    let mut size = 1;
     loop {
         let rate = match rates.get(&size) {
             Some(&rate) => rate,

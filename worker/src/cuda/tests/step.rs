@@ -46,6 +46,12 @@ fn gradients_of_larger_rows_are_the_cpus() {
     check(LARGER, 2, 35);
 }
 
+/// Blocks and grids are those of a real training here; only the batch is small.
+#[test]
+fn gradients_at_the_papers_widths_are_the_cpus() {
+    check(crate::model::AdaptorShape { image_width: 384, text_width: 768 }.into(), 1, 3);
+}
+
 /// In bf16 every gradient is near that of f32, in length and direction; in rows as short as these a few rounded elements, and
 /// ReLUs near 0, are a large part of the whole.
 #[test]

@@ -362,12 +362,13 @@ impl Batched for Heads<'_> {
         for part in members.chunks(WRITTEN) {
             let best = self.slots_of(part).into_iter().map(|slot| self.array.best(slot));
             let best = best.collect::<Result<Vec<_>, CudaError>>()?;
-            let heads: Vec<_> = part.iter().zip(best).zip(&mut logits).collect();
+            let heads: Vec<_> = part.iter().copied().zip(best).zip(&mut logits).collect();
+            let heads = heads.into_par_iter();
             // Over all cores, as most of the time goes into waiting for the disk.
-            let finished = heads.into_par_iter().map(|((&member, (best, stats)), logits)| {
+            let outcomes = heads.map(|((member, (best, stats)), logits)| {
                 self.plans[member].finish(&courses[member], &best, &stats, logits)
             });
-            results.extend(finished.collect::<Vec<_>>());
+            results.extend(outcomes.collect::<Vec<_>>());
         }
         Ok(results)
     }

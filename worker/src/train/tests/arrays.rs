@@ -74,9 +74,8 @@ fn features_of_an_adaptor_are_those_of_the_processor() {
         let id = fresh_id();
         home.inputs.insert(id, artifacts.clone());
         // Features of random images differ little, which the norm and a fast optimiser would make much of.
-        let task = Task::Classify(Classify { adaptor: Some(id), epochs: 2, learning_rate: 1e-4, ..home.classify() });
-        let tasks = [task];
-        card.map_or_else(|| home.run_tasks(&tasks), |stream| tasks_on_card(stream, &home, &tasks)).remove(0)
+        let task = &[Task::Classify(Classify { adaptor: Some(id), epochs: 2, learning_rate: 1e-4, ..home.classify() })];
+        card.map_or_else(|| home.run_tasks(task), |stream| tasks_on_card(stream, &home, task)).remove(0)
     };
     let expected = run(None);
     let found: Vec<Member> = devices().iter().map(|stream| run(Some(stream))).collect();

@@ -1,7 +1,12 @@
 //! Trials that are interrupted on one device and go on on the same or another.
 
+use std::time::Duration;
+
 use super::*;
-use crate::protocol::Checkpoint;
+use crate::{
+    protocol::Checkpoint,
+    train::batched::{PACE, Pace},
+};
 
 /// Where an attempt runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,6 +79,25 @@ fn an_adaptor_goes_on_on_another_device() {
     for (places, steps) in [([Place::Processor, Place::Card], 1), ([Place::Card, Place::Processor], 1)] {
         assert_near(&home, &interrupted(&stream, &home, &task, places, steps), &expected);
     }
+}
+
+/// Somebody may want an array to stop that takes long for an epoch.
+#[test]
+fn a_long_epoch_is_cut() {
+    let Some(stream) = Emulation::open() else { return };
+    let home = Home::new(25, 9, 9);
+    let tasks = heads(&home, 3);
+    let undisturbed = tasks_on_card(&stream, &home, &tasks);
+    PACE.set(Some(Pace { longest: Duration::ZERO, first: 2 }));
+    for (found, undisturbed) in tasks_on_card(&stream, &home, &tasks).iter().zip(&undisturbed) {
+        assert_eq!(found.result(), undisturbed.result());
+    }
+    // It looks after 2, 3, 4, ... steps, of three an epoch.
+    let first = |stop| run_on_card(&stream, &home, vec![home.lease(&tasks[0], 1, vec![])], u64::MAX, stop).remove(0);
+    assert_eq!(checkpoint(&first(&|done| (done >= 4).then_some(Stop::Drain))).step, 4);
+    let expected = home.run_tasks(&tasks[..1]).remove(0);
+    assert_near(&home, &interrupted(&stream, &home, &tasks[0], [Place::Card, Place::Processor], 4), &expected);
+    PACE.set(None);
 }
 
 /// Members that are at other places of their epochs, and in other epochs, end as if they had never met.

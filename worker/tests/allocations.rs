@@ -2,8 +2,9 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
     sync::{
-        Mutex,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -16,10 +17,18 @@ use permafrost_worker::{
 /// The system's allocator, counting what it is asked for, by every thread.
 struct Counting;
 
+thread_local! {
+    /// Allocations of this thread, and their bytes.
+    static OWN: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+}
+
+/// Those of the process.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
 fn note(size: usize) {
+    let (count, bytes) = OWN.get();
+    OWN.set((count + 1, bytes + size));
     COUNT.fetch_add(1, Relaxed);
     BYTES.fetch_add(size, Relaxed);
 }
@@ -56,25 +65,41 @@ static ALLOCATOR: Counting = Counting;
 /// The counters are the process's, so one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What this thread has asked for.
+fn own() -> (usize, usize) {
+    OWN.get()
+}
+
+/// What the process has asked for: the harness's threads, too.
+fn all() -> (usize, usize) {
+    (COUNT.load(Relaxed), BYTES.load(Relaxed))
+}
+
 /// Allocations and bytes of `STEPS` calls, after some that may allocate.
-fn asked_for(mut step: impl FnMut(u64)) -> (usize, usize) {
+fn asked_for(counted: fn() -> (usize, usize), mut step: impl FnMut(u64)) -> (usize, usize) {
     (0..3).for_each(&mut step);
-    let before = (COUNT.load(Relaxed), BYTES.load(Relaxed));
+    let before = counted();
     (3..3 + STEPS).for_each(&mut step);
-    (COUNT.load(Relaxed) - before.0, BYTES.load(Relaxed) - before.1)
+    let after = counted();
+    (after.0 - before.0, after.1 - before.1)
 }
 
 const STEPS: u64 = 4;
 
 #[test]
 fn the_counter_counts() {
-    let _alone = ALONE.lock().unwrap();
-    let (count, bytes) = asked_for(|step| drop(std::hint::black_box(vec![step; 100])));
-    // The test harness's own threads may add some.
-    assert!(count >= STEPS as usize && bytes >= STEPS as usize * 800, "{count} {bytes}");
+    let _alone = alone();
+    let found = asked_for(own, |step| drop(std::hint::black_box(vec![step; 100])));
+    assert_eq!(found, (STEPS as usize, STEPS as usize * 800));
+    let found = asked_for(all, |step| drop(std::hint::black_box(vec![step; 100])));
+    assert!(found.0 >= STEPS as usize && found.1 >= STEPS as usize * 800, "{found:?}");
 }
 
-fn adaptor(threads: usize) -> (usize, usize) {
+fn adaptor(counted: fn() -> (usize, usize), threads: usize) -> (usize, usize) {
     let shape = AdaptorShape { image_width: 384, text_width: 768 };
     let batch = 70;
     let mut p = shape.init(0);
@@ -82,7 +107,7 @@ fn adaptor(threads: usize) -> (usize, usize) {
     let (mut g, mut m, mut v) = (zeros(), zeros(), zeros());
     let (images, texts) = (vec![0.5; batch * 384], vec![0.25; batch * 768]);
     let mut buffers = AdaptorStep::new(shape, batch);
-    asked_for(|step| {
+    asked_for(counted, |step| {
         let dropout = Some(Dropout { p: 0.1, seed: 0, step });
         let loss = buffers.forward_backward(&p, &mut g, &images, &texts, batch, dropout, 0.75, threads);
         AdamW::default().step(&mut p, &g, &mut m, &mut v, step + 1, 1e-5);
@@ -92,36 +117,38 @@ fn adaptor(threads: usize) -> (usize, usize) {
 
 #[test]
 fn a_step_of_the_adaptor_asks_for_no_memory() {
-    let _alone = ALONE.lock().unwrap();
-    let (count, bytes) = adaptor(1);
+    let _alone = alone();
+    let (count, bytes) = adaptor(own, 1);
     assert_eq!(count, 0, "{bytes} bytes in {STEPS} steps");
 }
 
 /// What rayon's queues need is not ours to keep, but it is little.
 #[test]
 fn a_step_on_two_threads_asks_for_little() {
-    let _alone = ALONE.lock().unwrap();
-    let (count, bytes) = adaptor(2);
+    let _alone = alone();
+    let (count, bytes) = adaptor(all, 2);
     assert!(bytes < STEPS as usize * (64 << 10), "{count} allocations, {bytes} bytes in {STEPS} steps");
 }
 
 #[test]
 fn a_step_of_a_head_asks_for_no_memory() {
-    let _alone = ALONE.lock().unwrap();
+    let _alone = alone();
     let (batch, width, hidden) = (64, 768, 512);
     for classes in [1, 3] {
         let shape = HeadShape { width, hidden, classes };
         let mut p = shape.init(0);
         let zeros = || vec![0.0; shape.parameters()];
-        let (mut g, mut m, mut v) = (zeros(), zeros(), zeros());
+        let (mut m, mut v) = (zeros(), zeros());
         let (x, labels, binary) = (vec![0.5; batch * width], vec![0; batch], vec![1.0; batch]);
         let targets = if classes == 1 { Targets::Binary(&binary) } else { Targets::Classes(&labels) };
         let mut stats = RunningStats::new(hidden);
         let mut buffers = HeadStep::new(shape, batch);
-        let (count, bytes) = asked_for(|step| {
+        let (count, bytes) = asked_for(own, |step| {
             let dropout = Some(Dropout { p: 0.1, seed: 0, step });
-            let loss = buffers.forward_backward(&p, &mut g, &mut stats, &x, targets, batch, dropout);
-            AdamW::default().step(&mut p, &g, &mut m, &mut v, step + 1, 5e-4);
+            let update = AdamW::default().at(step + 1, 5e-4);
+            let loss = buffers.train(&mut p, &mut stats, &x, targets, batch, dropout, |range, p, g| {
+                update.apply(p, g, &mut m[range.clone()], &mut v[range]);
+            });
             assert!(loss.is_finite());
         });
         assert_eq!(count, 0, "{bytes} bytes in {STEPS} steps");

@@ -86,8 +86,12 @@ impl AdaptorShape {
 
 impl Dims {
     /// Number of parameters, queries' and keys' included.
-    pub fn parameters(self) -> usize {
-        self.layout().last().map_or(0, |slot| slot.range.end)
+    pub const fn parameters(self) -> usize {
+        let Self { image_width, text_width, width, hidden, layers, .. } = self;
+        let attention = 4 * width * width + 4 * width;
+        let feed_forward = 2 * width * hidden + hidden + width;
+        let norms = 4 * width;
+        width * (image_width + text_width) + layers * (attention + feed_forward + norms) + 1
     }
 
     /// Every tensor, in the order of the flat buffer.
@@ -228,6 +232,7 @@ mod tests {
             assert_eq!(slot.range.len(), slot.shape.iter().product::<usize>(), "{}", slot.name);
             end = slot.range.end;
         }
+        assert_eq!(end, AdaptorShape { image_width: 384, text_width: 384 }.parameters());
         assert_eq!(layout.iter().filter(|slot| slot.name == "layers.1.self_attn.in_proj_weight").count(), 1);
     }
 }

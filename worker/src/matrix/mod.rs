@@ -123,6 +123,12 @@ pub fn has_bf16() -> bool {
     Engine::best().has_bf16()
 }
 
+/// Whether this processor runs the kernels of this module, which keep their buffers, and not the `gemm` crate, which asks for memory
+/// in every product.
+pub fn has_kernels() -> bool {
+    Engine::best() != Engine::Portable
+}
+
 /// How a product is computed.
 #[derive(Clone, Copy, Debug)]
 pub struct How {

@@ -6,6 +6,7 @@ use super::{pairs::Pair, plan::Plan};
 use crate::{
     error::Result,
     execute::{Job, Reporter},
+    matrix::{self, Precision},
     model::{AdaptorStep, Dropout},
     protocol::Outcome,
     train::{
@@ -26,6 +27,9 @@ pub(super) fn run(
     let mut weights = Weights::new(plan.shape.init(plan.task.seed), plan.task.weight_decay).with_gradient();
     if let Some(mut state) = state {
         weights.restore(&mut state)?;
+    }
+    if plan.task.precision == Precision::Bf16 && !matrix::has_bf16() {
+        reporter.log(member, "this processor has no bf16 products: operands are rounded, at the speed of f32");
     }
     let step = AdaptorStep::with_precision(plan.shape, plan.batch, plan.task.precision);
     let order = (course.at.epoch, plan.order(course.at.epoch));

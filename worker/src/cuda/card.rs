@@ -8,7 +8,7 @@ use std::{
 };
 
 use cudarc::{
-    cublas::{CudaBlas, result as blas, sys as blas_sys},
+    cublas::{result as blas, sys as blas_sys},
     driver::{CudaContext, CudaFunction, CudaGraph, CudaModule, CudaStream, DriverError, result as driver, sys},
     nvrtc::Ptx,
 };
@@ -28,8 +28,8 @@ const WORKSPACE: usize = 32 << 20;
 ///
 /// Kernels are loaded at the first use, and compiled then by the driver unless that did it before.
 pub struct Card {
-    /// Dropped first: it works on the stream and in the workspace.
-    blas: Mutex<CudaBlas>,
+    /// Dropped first: it works on the stream.
+    blas: Mutex<Handle>,
     stream: Arc<CudaStream>,
     context: Arc<CudaContext>,
     pool: Option<Pool>,
@@ -46,6 +46,19 @@ struct Pool(sys::CUmemoryPool);
 unsafe impl Send for Pool {}
 // SAFETY: as above.
 unsafe impl Sync for Pool {}
+
+/// A handle of cuBLAS. cudarc's own panics when it cannot be destroyed, which is so after any failure of the device.
+struct Handle(blas_sys::cublasHandle_t);
+
+// SAFETY: a handle may be used by any thread, one at a time; a mutex sees to that.
+unsafe impl Send for Handle {}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: nobody uses it any more. After an error there is nothing left to do.
+        let _ = unsafe { blas::destroy_handle(self.0) };
+    }
+}
 
 #[derive(Default)]
 struct Loaded {
@@ -80,11 +93,13 @@ impl Card {
         let stream = context.new_stream().map_err(failed("cuStreamCreate"))?;
         let name = context.name().map_err(failed("cuDeviceGetName"))?;
         let pool = if context.has_async_alloc() { Some(pool_of(&context)?) } else { None };
-        let handle = CudaBlas::new(Arc::clone(&stream)).map_err(CudaError::call("cublasCreate"))?;
+        let handle = Handle(blas::create_handle().map_err(CudaError::call("cublasCreate"))?);
+        // SAFETY: both were just made.
+        unsafe { blas::set_stream(handle.0, stream.cu_stream().cast()) }.map_err(CudaError::call("cublasSetStream"))?;
         let mut card =
             Self { blas: Mutex::new(handle), stream, context, pool, workspace: 0, loaded: Mutex::default(), name };
         card.workspace = card.allocate(WORKSPACE)?;
-        let handle = *lock(&card.blas).handle();
+        let handle = lock(&card.blas).0;
         // SAFETY: the handle lives, and the workspace is freed after it (see `drop`).
         let status = unsafe { blas_sys::cublasSetWorkspace_v2(handle, card.workspace as *mut c_void, WORKSPACE) };
         status.result().map_err(CudaError::call("cublasSetWorkspace"))?;
@@ -256,7 +271,7 @@ impl Stream for Card {
         // SAFETY: the caller's word about memory; the handle lives, and the factors are read before the return.
         unsafe {
             blas::gemm_strided_batched_ex(
-                *handle.handle(),
+                handle.0,
                 operation(b),
                 operation(a),
                 size(n)?,
@@ -303,7 +318,7 @@ impl Stream for Card {
 
 impl Drop for Card {
     fn drop(&mut self) {
-        let handle = *lock(&self.blas).handle();
+        let handle = lock(&self.blas).0;
         if self.workspace != 0 {
             // SAFETY: the handle lives, and goes back to memory of its own before the workspace is freed behind all work.
             unsafe {

@@ -87,7 +87,7 @@ fn none(count: usize, bytes: usize) {
         assert_eq!(count, 0, "{bytes} bytes in {STEPS} steps");
     } else {
         let text = "skipped: matrix products of this processor are the `gemm` crate's, which asks for memory";
-        writeln!(std::io::stderr().lock(), "{text}").unwrap();
+        writeln!(std::io::stderr().lock(), "{text}").ok();
     }
 }
 

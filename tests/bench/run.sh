@@ -33,8 +33,11 @@ for what in "$@"; do
     adaptor)
       need torch
       for threads in 1 "$(nproc)"; do
-        cargo bench --quiet -p permafrost-worker --bench adaptor_step -- --threads "$threads" --rounds "$rounds" \
-          --torch "$venv/bin/python" ../tests/bench/adaptor_step_torch.py
+        for precision in '' --bf16; do
+          # shellcheck disable=SC2086
+          cargo bench --quiet -p permafrost-worker --bench adaptor_step -- --threads "$threads" --rounds "$rounds" $precision \
+            --torch "$venv/bin/python" ../tests/bench/adaptor_step_torch.py
+        done
       done
       ;;
     heads)

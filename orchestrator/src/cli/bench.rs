@@ -134,8 +134,11 @@ fn print(report: &Report) -> Result<(), CliError> {
     ui::out(format_args!("Peak: {:.0} GFLOP/s, measured now, of a {}.", report.peak.gflops, report.peak.of))?;
     if adaptor {
         let (pairs, epochs, adaptors) = (GRID.pairs, GRID.epochs, GRID.adaptors);
+        let batch =
+            if report.batch == PAIRS { String::new() } else { format!(" The paper's steps have {PAIRS} pairs.") };
         ui::out(format_args!(
-            "Paper's grid: predicted from pairs/s, {pairs} pairs x {epochs} epochs x {adaptors} Adaptors, without validation."
+            "Paper's grid: predicted from pairs/s, {pairs} pairs x {epochs} epochs x {adaptors} Adaptors (3 vision and 5 text encoders), \
+             without validation.{batch}"
         ))?;
     }
     ratios(report)

@@ -248,7 +248,7 @@ const PRETRAIN: &[Parameter] = &[
         "precision",
         Type::Choice(&["f32", "bf16"]),
         "\"f32\"",
-        "number format of the matrix products' operands; bf16 is faster, and another result",
+        "number format of the matrix products' operands; bf16 is another result, and faster where the hardware has it",
     ),
     parameter("learning_rate", RATE, "2e-5", "peak learning rate of AdamW"),
     parameter("weight_decay", DECAY, "0.01", "weight decay of AdamW"),

@@ -41,7 +41,9 @@ impl Measured {
     fn of(mut seconds: Vec<f64>) -> Option<Self> {
         seconds.sort_by(f64::total_cmp);
         let (fastest, slowest) = (*seconds.first()?, *seconds.last()?);
-        Some(Self { median: seconds[seconds.len() / 2], fastest, slowest })
+        // Of an even number, the mean of the two in the middle.
+        let median = f64::midpoint(seconds[(seconds.len() - 1) / 2], seconds[seconds.len() / 2]);
+        Some(Self { median, fastest, slowest })
     }
 }
 

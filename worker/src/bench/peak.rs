@@ -53,6 +53,7 @@ fn on_cpu(precision: Precision, threads: usize) -> Peak {
     };
     let fastest = (0..TRIES).map(|_| seconds()).fold(f64::INFINITY, f64::min);
     let flops = 2.0 * (n as f64).powi(3);
-    let of = format!("{} product of {n} x {n} matrices, {threads} threads", precision.name());
+    let plural = if threads == 1 { "" } else { "s" };
+    let of = format!("{} product of {n} x {n} matrices, {threads} thread{plural}", precision.name());
     Peak { of, gflops: flops / fastest / 1e9 }
 }

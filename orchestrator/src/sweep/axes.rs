@@ -205,7 +205,11 @@ impl Axes<'_> {
 
     fn value(&self, node: &Node, parameter: &Parameter, check: &mut Check) -> Option<Json> {
         let Some(value) = node.json().filter(|value| !value.is_array()) else {
-            check.wrong_type(node, &format!("a value of `{}`", parameter.name), "a number or a text");
+            let (name, kind) = (parameter.name, node.kind());
+            let message = format!("a value of `{name}` must be a number or a text, not {kind}");
+            let help = matches!(node.value, Value::List(_))
+                .then(|| format!("several go under `values`: `{name}: {{values: [...]}}`"));
+            check.report("sweep::wrong_type", node.span, message, &format!("this is {kind}"), help);
             return None;
         };
         // 1 is as good as 1.0 where a number is wanted, and must have the same identity.

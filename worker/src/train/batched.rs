@@ -5,7 +5,7 @@
 //! always at the same step of their epochs, as their batches have equal sizes only then.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     ops::ControlFlow,
     time::{Duration, Instant},
 };
@@ -70,6 +70,53 @@ pub(super) trait Batched {
 
     /// They have left: they cost nothing from now on.
     fn leave(&mut self, members: &[usize]) -> Result<(), CudaError>;
+}
+
+/// Which member is in each slot of an array on a card.
+pub(super) struct Slots(Vec<usize>);
+
+impl Slots {
+    /// Each member in the slot of its number.
+    pub(super) fn new(members: usize) -> Self {
+        Self((0..members).collect())
+    }
+
+    /// The members, by slot.
+    pub(super) fn members(&self) -> &[usize] {
+        &self.0
+    }
+
+    /// The slot of `member`.
+    ///
+    /// # Panics
+    /// When it has left.
+    pub(super) fn of(&self, member: usize) -> usize {
+        let slot = self.0.iter().position(|&other| other == member);
+        slot.unwrap_or_else(|| panic!("member {member} has left"))
+    }
+
+    /// The slots of many members.
+    ///
+    /// # Panics
+    /// When one has left.
+    pub(super) fn all(&self, members: &[usize]) -> Vec<usize> {
+        let places: HashMap<usize, usize> = self.0.iter().copied().zip(0..).collect();
+        members.iter().map(|member| places[member]).collect()
+    }
+
+    /// Lets members go: `remove` takes one out of the array, whose last slot moves into its place.
+    pub(super) fn leave(
+        &mut self,
+        members: &[usize],
+        mut remove: impl FnMut(usize) -> Result<(), CudaError>,
+    ) -> Result<(), CudaError> {
+        for &member in members {
+            let slot = self.of(member);
+            remove(slot)?;
+            self.0.swap_remove(slot);
+        }
+        Ok(())
+    }
 }
 
 /// Trains all of `courses` to their ends, and reports them.

@@ -92,6 +92,14 @@ pub(super) struct Course<'a> {
     past: Past,
 }
 
+/// How long a member trains.
+pub(super) struct Length {
+    pub(super) stop: EarlyStop,
+    /// At most.
+    pub(super) epochs: u32,
+    pub(super) steps_an_epoch: u64,
+}
+
 /// What an attempt has already done for a member whose array was given up: it goes on from there.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Past {
@@ -102,21 +110,25 @@ pub(super) struct Past {
 }
 
 impl<'a> Course<'a> {
-    /// From where `at` is through `epochs` epochs.
-    pub(super) fn new(
+    /// From the member's last checkpoint, which `past` may have written; the rest of that is to be restored into the model.
+    ///
+    /// # Errors
+    /// When the checkpoint lacks something.
+    pub(super) fn begin(
         job: &'a Job,
         member: usize,
         reporter: &'a dyn Reporter,
-        at: Position,
-        epochs: u32,
-        steps_an_epoch: u64,
-    ) -> Self {
-        Self { job, member, reporter, at, epochs, steps_an_epoch, saved: Instant::now(), past: Past::default() }
-    }
-
-    /// As [`Self::new`], after `past`.
-    pub(super) fn after(self, past: &Past) -> Self {
-        Self { past: past.clone(), ..self }
+        past: &Past,
+        length: Length,
+    ) -> Result<(Self, Option<State>)> {
+        let Length { stop, epochs, steps_an_epoch } = length;
+        let mut at = Position::new(stop);
+        let state = checkpoint::load_after(past.checkpoint.as_ref(), job, member, reporter);
+        if let Some(state) = &state {
+            at.restore(state)?;
+        }
+        let (saved, past) = (Instant::now(), past.clone());
+        Ok((Self { job, member, reporter, at, epochs, steps_an_epoch, saved, past }, state))
     }
 
     pub(super) fn past(&self) -> Past {

@@ -23,7 +23,7 @@ use crate::{
     protocol::Outcome,
     task::Target,
     train::{
-        batched::{self, Batched, Made, Pace},
+        batched::{self, Batched, Made, Pace, Slots},
         course::{Course, Past, Quality},
         features::Features,
         sizing,
@@ -201,7 +201,7 @@ struct Heads<'a> {
     array: HeadArray,
     sizes: HeadSizes,
     /// The member in each slot.
-    slots: Vec<usize>,
+    slots: Slots,
     train: Lists,
     valid: Lists,
     test: Lists,
@@ -241,7 +241,7 @@ impl<'a> Heads<'a> {
             courses.push(course);
         }
         let heads = Self {
-            slots: (0..plans.len()).collect(),
+            slots: Slots::new(plans.len()),
             train: Lists::new(&plans, |plan| rows(&plan.features, &plan.splits.train)),
             valid: Lists::new(&plans, |plan| rows(&plan.features, &plan.splits.valid)),
             test: Lists::new(&plans, |plan| rows(&plan.features, &plan.splits.test)),
@@ -251,16 +251,6 @@ impl<'a> Heads<'a> {
             plans,
         };
         Ok((heads, courses))
-    }
-
-    fn slot(&self, member: usize) -> usize {
-        let slot = self.slots.iter().position(|&other| other == member);
-        slot.unwrap_or_else(|| panic!("member {member} has left"))
-    }
-
-    fn slots_of(&self, members: &[usize]) -> Vec<usize> {
-        let places: HashMap<usize, usize> = self.slots.iter().copied().zip(0..).collect();
-        members.iter().map(|member| places[member]).collect()
     }
 
     fn order_of(&self, member: usize, epoch: u32) -> Order {
@@ -273,7 +263,7 @@ impl<'a> Heads<'a> {
     }
 
     fn evaluate(&mut self, members: &[usize], test: bool) -> Result<Vec<Vec<f32>>, CudaError> {
-        let slots = self.slots_of(members);
+        let slots = self.slots.all(members);
         let lists = if test { &self.test } else { &self.valid };
         let of = slots.into_iter().zip(members).map(|(slot, &member)| (slot, lists.of[member])).collect::<Vec<_>>();
         self.array.evaluate(&of, &lists.lists, test)
@@ -317,7 +307,7 @@ impl Batched for Heads<'_> {
         self.arrange(&now);
         let lists: Vec<Arc<Rows>> = now.keys().map(|order| Arc::clone(&self.orders[order])).collect();
         let places: HashMap<Order, usize> = now.keys().copied().zip(0..).collect();
-        let slots = self.slots_of(members);
+        let slots = self.slots.all(members);
         let spans: Vec<HeadSpan> = members
             .iter()
             .zip(slots)
@@ -346,11 +336,11 @@ impl Batched for Heads<'_> {
     }
 
     fn keep_best(&mut self, members: &[usize]) -> Result<(), CudaError> {
-        self.array.keep_best(&self.slots_of(members))
+        self.array.keep_best(&self.slots.all(members))
     }
 
     fn saved(&mut self, member: usize) -> Result<Saved<'static>, CudaError> {
-        let HeadState { p, m, v, best, stats, best_stats } = self.array.state(self.slot(member))?;
+        let HeadState { p, m, v, best, stats, best_stats } = self.array.state(self.slots.of(member))?;
         let mut saved = Saved::owned([p, m, v, best]);
         save_stats(&mut saved, Cow::Owned(stats), Cow::Owned(best_stats));
         Ok(saved)
@@ -360,7 +350,7 @@ impl Batched for Heads<'_> {
         let mut logits = self.evaluate(members, true)?.into_iter();
         let mut results = Vec::new();
         for part in members.chunks(WRITTEN) {
-            let best = self.slots_of(part).into_iter().map(|slot| self.array.best(slot));
+            let best = self.slots.all(part).into_iter().map(|slot| self.array.best(slot));
             let best = best.collect::<Result<Vec<_>, CudaError>>()?;
             let heads: Vec<_> = part.iter().copied().zip(best).zip(&mut logits).collect();
             let heads = heads.into_par_iter();
@@ -374,11 +364,6 @@ impl Batched for Heads<'_> {
     }
 
     fn leave(&mut self, members: &[usize]) -> Result<(), CudaError> {
-        for &member in members {
-            let slot = self.slot(member);
-            self.array.remove(slot)?;
-            self.slots.swap_remove(slot);
-        }
-        Ok(())
+        self.slots.leave(members, |slot| self.array.remove(slot))
     }
 }

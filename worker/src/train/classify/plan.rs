@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use super::{ETA_MIN, HIDDEN, PERIOD, results::Scores, samples::Splits};
 use crate::{
-    checkpoint::{self, State},
+    checkpoint::State,
     datasets::Dataset,
     error::{Error, Result},
     execute::{Job, Reporter},
@@ -14,7 +14,7 @@ use crate::{
     random::{Key, Purpose},
     task::{Classify, Target},
     train::{
-        course::{Course, Past, Position, Quality, diverged},
+        course::{Course, Length, Past, Quality, diverged},
         early_stop::EarlyStop,
         features::Features,
         schedule::CosineRestarts,
@@ -66,14 +66,12 @@ impl<'a> Plan<'a> {
         reporter: &'j dyn Reporter,
         past: &Past,
     ) -> Result<(Course<'j>, Option<State>)> {
-        let task = self.task;
-        let mut at = Position::new(EarlyStop::new(task.patience, task.min_delta));
-        let state = checkpoint::load_after(past.checkpoint.as_ref(), job, member, reporter);
-        if let Some(state) = &state {
-            at.restore(state)?;
-        }
+        let Self { task, steps_an_epoch, .. } = self;
+        let stop = EarlyStop::new(task.patience, task.min_delta);
+        let length = Length { stop, epochs: task.epochs, steps_an_epoch: *steps_an_epoch };
+        let begun = Course::begin(job, member, reporter, past, length)?;
         reporter.log(member, &self.describe());
-        Ok((Course::new(job, member, reporter, at, task.epochs, self.steps_an_epoch).after(past), state))
+        Ok(begun)
     }
 
     fn describe(&self) -> String {

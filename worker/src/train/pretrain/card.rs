@@ -20,7 +20,7 @@ use crate::{
     protocol::Outcome,
     task::Precision,
     train::{
-        batched::{self, Batched, Made, Pace},
+        batched::{self, Batched, Made, Pace, Slots},
         course::{Course, Past, Quality},
         sizing,
         weights::{self, Saved},
@@ -228,7 +228,7 @@ struct Adaptors<'a> {
     plans: Vec<&'a Plan<'a>>,
     array: AdaptorArray,
     /// The member in each slot.
-    slots: Vec<usize>,
+    slots: Slots,
     splits: Vec<Splits>,
     orders: Orders,
 }
@@ -274,18 +274,13 @@ impl<'a> Adaptors<'a> {
             array.set_state(i, &state)?;
             courses.push(course);
         }
-        let slots = (0..plans.len()).collect();
+        let slots = Slots::new(plans.len());
         Ok((Self { plans, array, slots, splits, orders: Orders::new(stream) }, courses))
-    }
-
-    fn slot(&self, member: usize) -> usize {
-        let slot = self.slots.iter().position(|&other| other == member);
-        slot.unwrap_or_else(|| panic!("member {member} has left"))
     }
 
     /// Mean losses a pair of all that are in the array, by slot.
     fn losses(&mut self, of: impl Fn(&Splits) -> &Arc<crate::cuda::Pairs>) -> Result<Vec<f64>, CudaError> {
-        let pairs: Vec<_> = self.slots.iter().map(|&member| Arc::clone(of(&self.splits[member]))).collect();
+        let pairs: Vec<_> = self.slots.members().iter().map(|&member| Arc::clone(of(&self.splits[member]))).collect();
         self.array.losses(&pairs)
     }
 }
@@ -293,7 +288,7 @@ impl<'a> Adaptors<'a> {
 impl Batched for Adaptors<'_> {
     fn train(&mut self, members: &[usize], courses: &[Course<'_>], steps: u64) -> Result<Vec<Vec<f32>>, CudaError> {
         let mut segments = Vec::new();
-        for (slot, &member) in self.slots.iter().enumerate() {
+        for (slot, &member) in self.slots.members().iter().enumerate() {
             let (plan, at) = (self.plans[member], courses[member].at);
             // Who waits for others goes along without being changed.
             if members.contains(&member) {
@@ -310,7 +305,7 @@ impl Batched for Adaptors<'_> {
             });
         }
         let mut losses = self.array.train(&segments)?;
-        Ok(members.iter().map(|&member| std::mem::take(&mut losses[self.slot(member)])).collect())
+        Ok(members.iter().map(|&member| std::mem::take(&mut losses[self.slots.of(member)])).collect())
     }
 
     fn most_steps(&self) -> u64 {
@@ -320,25 +315,25 @@ impl Batched for Adaptors<'_> {
     fn validate(&mut self, members: &[usize], courses: &[Course<'_>]) -> Result<Vec<Quality>, CudaError> {
         let losses = self.losses(|splits| &splits.valid)?;
         let quality = |&member: &usize| Quality::Loss {
-            val_loss: losses[self.slot(member)],
+            val_loss: losses[self.slots.of(member)],
             learning_rate: self.plans[member].learning_rate(courses[member].at.step - 1),
         };
         Ok(members.iter().map(quality).collect())
     }
 
     fn keep_best(&mut self, members: &[usize]) -> Result<(), CudaError> {
-        members.iter().try_for_each(|&member| self.array.keep_best(self.slot(member)))
+        members.iter().try_for_each(|&member| self.array.keep_best(self.slots.of(member)))
     }
 
     fn saved(&mut self, member: usize) -> Result<Saved<'static>, CudaError> {
-        let State { p, m, v, best } = self.array.state(self.slot(member))?;
+        let State { p, m, v, best } = self.array.state(self.slots.of(member))?;
         Ok(Saved::owned([p, m, v, best]))
     }
 
     fn finish(&mut self, members: &[usize], courses: &[Course<'_>]) -> Result<Vec<Result<Outcome>>, CudaError> {
         // They leave after this, so that what they were is not needed any more.
         for &member in members {
-            self.array.use_best(self.slot(member))?;
+            self.array.use_best(self.slots.of(member))?;
         }
         let losses = if members.iter().all(|&member| self.splits[member].test.is_empty()) {
             Vec::new()
@@ -347,7 +342,7 @@ impl Batched for Adaptors<'_> {
         };
         let mut outcomes = Vec::new();
         for &member in members {
-            let slot = self.slot(member);
+            let slot = self.slots.of(member);
             let test_loss = (!self.splits[member].test.is_empty()).then(|| losses[slot]);
             let best = self.array.state(slot)?.best;
             outcomes.push(self.plans[member].finish(&courses[member], &best, test_loss));
@@ -356,11 +351,6 @@ impl Batched for Adaptors<'_> {
     }
 
     fn leave(&mut self, members: &[usize]) -> Result<(), CudaError> {
-        for &member in members {
-            let slot = self.slot(member);
-            self.array.remove(slot)?;
-            self.slots.swap_remove(slot);
-        }
-        Ok(())
+        self.slots.leave(members, |slot| self.array.remove(slot))
     }
 }

@@ -7,7 +7,7 @@ use super::{
     pairs::{Pair, Pairs},
 };
 use crate::{
-    checkpoint::{self, State},
+    checkpoint::State,
     datasets::Split,
     error::{Error, Result},
     execute::{Job, Reporter},
@@ -17,7 +17,7 @@ use crate::{
     random::{Key, Purpose},
     task::Pretrain,
     train::{
-        course::{Course, Past, Position, diverged},
+        course::{Course, Length, Past, diverged},
         early_stop::EarlyStop,
         schedule::LinearWarmup,
     },
@@ -66,20 +66,18 @@ impl<'a> Plan<'a> {
         reporter: &'j dyn Reporter,
         past: &Past,
     ) -> Result<(Course<'j>, Option<State>)> {
-        let task = self.task;
-        let mut at = Position::new(EarlyStop::new(task.patience, task.min_delta));
-        let state = checkpoint::load_after(past.checkpoint.as_ref(), job, member, reporter);
-        if let Some(state) = &state {
-            at.restore(state)?;
-        }
+        let Self { task, steps_an_epoch, .. } = self;
+        let stop = EarlyStop::new(task.patience, task.min_delta);
+        let length = Length { stop, epochs: task.epochs, steps_an_epoch: *steps_an_epoch };
+        let begun = Course::begin(job, member, reporter, past, length)?;
         let (train, valid, test) = (self.train.len(), self.valid.len(), self.test.len());
-        let (missing, steps) = (self.pairs.missing(), self.steps_an_epoch);
+        let missing = self.pairs.missing();
         let message = format!(
             "{train} pairs to train, {valid} to validate, {test} to test, {missing} left out without an embedding; \
-             {steps} steps an epoch"
+             {steps_an_epoch} steps an epoch"
         );
         reporter.log(member, &message);
-        Ok((Course::new(job, member, reporter, at, task.epochs, steps).after(past), state))
+        Ok(begun)
     }
 
     pub(super) fn learning_rate(&self, step: u64) -> f64 {

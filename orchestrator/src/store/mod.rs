@@ -2,6 +2,7 @@
 
 mod change;
 mod error;
+mod live;
 mod metrics;
 mod open;
 mod query;
@@ -16,6 +17,7 @@ pub use change::{
     Change, EndedAttempt, NewSweep, NewWorker, PlannedRow, Progress, Recorded, Refused, ResultRows, StateChange,
 };
 pub use error::StoreError;
+pub use live::{CurvePoint, DeviceRow, DeviceTime, LogRow};
 pub use query::{QueryResult, SqlValue};
 pub use reader::{Payload, Reader};
 pub use results::{

@@ -2,6 +2,7 @@
 
 mod client;
 mod members;
+mod samples;
 
 use std::{
     path::{Path, PathBuf},
@@ -13,7 +14,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 pub use self::client::{AgentError, Client, Endpoint};
-use self::members::Members;
+use self::{members::Members, samples::Monitor};
 use crate::{
     PROGRAM_VERSION,
     device::Device,
@@ -29,6 +30,8 @@ pub struct Options {
     pub device: Device,
     /// Wheels a user put there by hand.
     pub wheel_dir: Option<PathBuf>,
+    /// How often the device is sampled; zero: never.
+    pub sample: Duration,
 }
 
 /// Runs until the coordinator says to leave.
@@ -42,7 +45,8 @@ pub async fn run(options: Options) -> Result<(), AgentError> {
     let worker = Uuid::new_v4();
     let registered = client.register(&introduction(worker, &options.device)).await?;
     info!(%worker, device = options.device.info().name, "registered");
-    let agent = Agent { client, worker, registered, options };
+    let monitor = Monitor::start(&options.device, options.sample, &client, worker);
+    let agent = Agent { client, worker, registered, options, monitor };
     let capacity = agent.options.device.capacity();
     loop {
         let request = LeaseRequest { worker, capacity: capacity.clone() };
@@ -77,6 +81,7 @@ struct Agent {
     worker: Uuid,
     registered: Registered,
     options: Options,
+    monitor: Monitor,
 }
 
 impl Agent {
@@ -100,6 +105,7 @@ impl Agent {
         info!(members = leases.len(), kind = leases[0].task.kind().name(), "leased");
         let home: &Path = &self.registered.home;
         let members = Arc::new(Members::new(home, &leases));
+        self.monitor.runs(leases.len());
         let job = Job {
             leases,
             home: home.to_owned(),
@@ -117,6 +123,7 @@ impl Agent {
         if let Err(panic) = running.await {
             warn!(%panic, "the executor panicked");
         }
+        self.monitor.runs(0);
         result
     }
 
@@ -130,6 +137,7 @@ impl Agent {
                 members.changed(next).await;
             }
             self.hand_in(members).await?;
+            self.monitor.runs(members.running());
             if members.all_finished() {
                 return Ok(());
             }

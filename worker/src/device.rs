@@ -8,7 +8,8 @@ use crate::{
     cuda::{AdaptorArray, Arithmetic, Stream, heads::HeadSizes},
     error::{Error, Result},
     model::{AdaptorShape, Dims, HeadShape, WIDTH},
-    protocol::DeviceInfo,
+    monitor,
+    protocol::{DeviceInfo, SampledDevice},
     task::Kind,
     train::sizing,
 };
@@ -125,13 +126,40 @@ impl Device {
                 memory_bytes: memory_bytes(),
             },
             Self::Cuda { ordinal, .. } => {
-                let card = crate::gpu::cards().ok().and_then(|cards| cards.into_iter().nth(*ordinal));
+                let card = self.card();
                 DeviceInfo {
                     name: format!("cuda:{ordinal}"),
                     model: card.as_ref().map_or_else(|| "unknown".to_owned(), |card| card.model.clone()),
                     threads: self.threads(),
                     memory_bytes: card.map_or(0, |card| card.memory_bytes),
                 }
+            }
+        }
+    }
+}
+
+impl Device {
+    /// The card, as its driver describes it; none: it is the processor, or the driver does not say.
+    pub fn card(&self) -> Option<monitor::Card> {
+        match self {
+            Self::Cpu { .. } => None,
+            Self::Cuda { ordinal, .. } => monitor::card_of(*ordinal, card_uuid(*ordinal).as_deref()).ok(),
+        }
+    }
+
+    /// What there is to sample of it.
+    pub fn subject(&self) -> monitor::Subject {
+        match self {
+            Self::Cpu { threads } => monitor::Subject::Processor {
+                threads: *threads,
+                info: SampledDevice {
+                    model: processor_model(),
+                    memory_bytes: memory_bytes(),
+                    ..SampledDevice::default()
+                },
+            },
+            Self::Cuda { ordinal, .. } => {
+                monitor::Subject::Card { ordinal: *ordinal, uuid: card_uuid(*ordinal), library: None }
             }
         }
     }
@@ -173,6 +201,21 @@ fn open_card(ordinal: usize) -> Result<Arc<dyn Stream>> {
         what: format!("device cuda:{ordinal} cannot be used: this program was built without CUDA"),
         cure: Some("build with `--features cuda`, or use `--device cpu`".to_owned()),
     })
+}
+
+/// The UUID of the card that CUDA counts so, without the prefix that says whether it is a whole card.
+#[cfg(feature = "cuda")]
+fn card_uuid(ordinal: usize) -> Option<String> {
+    use cudarc::driver::result::{device, init};
+    init().ok()?;
+    let card = device::get(i32::try_from(ordinal).ok()?).ok()?;
+    let bytes = device::get_uuid(card).ok()?.bytes;
+    Some(uuid::Uuid::from_bytes(bytes.map(|byte| byte.to_ne_bytes()[0])).hyphenated().to_string())
+}
+
+#[cfg(not(feature = "cuda"))]
+const fn card_uuid(_: usize) -> Option<String> {
+    None
 }
 
 /// A card that is none, for tests of what is done on cards.

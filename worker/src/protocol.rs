@@ -6,21 +6,27 @@
 //! | `POST /v1/lease` | [`LeaseRequest`] | [`LeaseReply`], after at most [`LEASE_POLL_MS`] |
 //! | `POST /v1/report` | [`Report`] | [`ReportReply`] |
 //! | `POST /v1/finish` | [`Finish`] | [`FinishReply`] |
+//! | `POST /v1/samples` | [`Samples`] | [`SamplesReply`] |
 //!
 //! Every request carries the token as `Authorization: Bearer`. Refusals are [`Refusal`]s.
+
+mod samples;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use self::samples::{
+    Happening, Incident, MAX_INCIDENTS, MAX_SAMPLES, MAX_SPAN_MS, Sample, SampledDevice, Samples, SamplesReply,
+};
 use crate::{
     id::TrialId,
     task::{Kind, Task},
 };
 
 /// Version of these messages. Both sides must speak the same one.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// How long a lease request waits for work before it is answered with none, in milliseconds.
 pub const LEASE_POLL_MS: u64 = 10_000;

@@ -43,7 +43,10 @@ pub fn folder() -> Result<TempDir> {
 pub fn work(home: PathBuf) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let device = Device::open("cpu", None)?;
-    Ok(runtime.block_on(agent::run(agent::Options { home, device, wheel_dir: None }))?)
+    // As often as in the program, unless it is said what sampling costs.
+    let sample_ms = std::env::var("BENCH_SAMPLE_MS").ok().map_or(Ok(1000), |text| text.parse())?;
+    let sample = Duration::from_millis(sample_ms);
+    Ok(runtime.block_on(agent::run(agent::Options { home, device, wheel_dir: None, sample }))?)
 }
 
 /// The worker process; it ends with this value.
@@ -83,8 +86,15 @@ impl Session {
     pub async fn start(home: &Path) -> Result<Self> {
         let timing = Timing { linger: Duration::from_millis(100), ..Timing::default() };
         let home = home.to_owned();
-        let settings =
-            Settings { home: home.clone(), port: 0, devices: vec![], threads: None, wheel_dir: None, timing };
+        let settings = Settings {
+            home: home.clone(),
+            port: 0,
+            devices: vec![],
+            threads: None,
+            wheel_dir: None,
+            sample: Duration::ZERO,
+            timing,
+        };
         let coordinator = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             Ok(runtime.block_on(coordinator::run(settings))?)

@@ -1,10 +1,13 @@
 //! What can be typed: clap types, and nothing else.
 
+mod sampling;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use self::sampling::Sampling;
 use crate::{coordinator::Timing, report::Format};
 
 /// Exit codes, as `--help` shows them.
@@ -21,6 +24,7 @@ Exit codes:
 
 Environment:
   PERMAFROST_HOME    the home folder, like --home
+  PERMAFROST_NVML    libnvidia-ml, where it is not on the loader's path
   PERMAFROST_LOG     what is logged, such as debug or permafrost=trace
   PERMAFROST_PYTHON  the Python that fetches packages with pip; python3 without it
   NO_COLOR           no colours";
@@ -126,6 +130,9 @@ pub struct Coordinator {
     /// What the workers of this machine are given.
     #[command(flatten)]
     pub machine: Machine,
+    /// How often devices are sampled.
+    #[command(flatten)]
+    pub sampling: Sampling,
     /// Intervals of coordinator and workers.
     #[command(flatten)]
     pub intervals: Intervals,
@@ -286,6 +293,9 @@ pub struct Worker {
     /// Folder with wheels downloaded by hand
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub wheel_dir: Option<PathBuf>,
+    /// How often the device is sampled.
+    #[command(flatten)]
+    pub sampling: Sampling,
     /// Leave when standard input closes
     #[arg(long, hide = true)]
     pub exit_with_parent: bool,

@@ -167,6 +167,7 @@ fn spawn(home: &Path, start: &args::Coordinator) -> Result<Child, CliError> {
     if let Some(dir) = &start.machine.wheel_dir {
         command.arg("--wheel-dir").arg(folder(dir)?);
     }
+    command.args(["--sample-ms", &start.sampling.sample_ms.to_string()]);
     // A process group of its own: Ctrl-C and a closed terminal are for `launch`.
     command
         .args(start.intervals.arguments())

@@ -14,6 +14,7 @@ pub(super) async fn run(global: &Global, args: Coordinator) -> Result<(), CliErr
         devices: args.machine.devices,
         threads: args.machine.threads.map(usize::from),
         wheel_dir: args.machine.wheel_dir,
+        sample: args.sampling.interval(),
         timing: args.intervals.timing(),
     };
     coordinator::run(settings).await?;

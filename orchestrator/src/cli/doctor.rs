@@ -4,7 +4,7 @@ mod needs;
 
 use std::{fs, path::Path, process::Command};
 
-use permafrost_worker::{datasets::fetch, device::Device, gpu};
+use permafrost_worker::{datasets::fetch, device::Device, monitor};
 use serde::Serialize;
 
 use super::{
@@ -97,7 +97,7 @@ fn processor() -> Check {
 }
 
 fn cards() -> Check {
-    match gpu::cards() {
+    match monitor::cards() {
         Ok(cards) if !cards.is_empty() => {
             let names: Vec<String> =
                 cards.iter().map(|card| format!("{} ({})", card.model, ui::bytes(card.memory_bytes))).collect();

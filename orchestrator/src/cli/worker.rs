@@ -17,7 +17,8 @@ pub(super) async fn run(global: &Global, args: Worker) -> Result<(), CliError> {
     }
     let device = Device::open(&args.device, args.threads.map(usize::from))?;
     let wheel_dir = args.wheel_dir.as_deref().map(connect::folder).transpose()?;
-    agent::run(agent::Options { home: global.home.clone(), device, wheel_dir }).await?;
+    let sample = args.sampling.interval();
+    agent::run(agent::Options { home: global.home.clone(), device, wheel_dir, sample }).await?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use permafrost_worker::{
     id::TrialId,
     protocol::{
         Attempt, Finish, FinishReply, LEASE_POLL_MS, Lease, LeaseReply, LeaseRequest, PROTOCOL_VERSION, Register,
-        Registered, Report, ReportReply, Stop, Verdict,
+        Registered, Report, ReportReply, Samples, SamplesReply, Stop, Verdict,
     },
     task::Kind,
 };
@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::{
     api::{Control, Controlled, Submit, Submitted},
     check,
-    effects::{changes, end_of},
+    effects::{by_our_clock, changes, end_of},
     message::{ApiError, Message, Reply},
     server::CoordinatorError,
     settings::Timing,
@@ -184,6 +184,7 @@ impl Actor {
             Message::Lease(body, reply) => self.park(body, reply),
             Message::Report(body, reply) => return self.report(body, reply),
             Message::Finish(body, reply) => return self.finish(body, reply),
+            Message::Samples(body, reply) => self.samples(body, reply),
             Message::Submit(body, reply) => self.submit(body, reply),
             Message::Control(body, reply) => self.control(body, reply),
             Message::WorkerExit(exit) => return self.worker_exit(exit),
@@ -390,6 +391,16 @@ impl Actor {
         }));
         self.answer(all, reply, FinishReply { members });
         Ok(())
+    }
+
+    fn samples(&mut self, body: Samples, reply: Reply<SamplesReply>) {
+        if let Err(error) = self.known(body.worker).and_then(|()| check::samples(&body)) {
+            reply.send(Err(error)).ok();
+            return;
+        }
+        let recorded = body.samples.len();
+        let all = vec![Change::WorkerSeen(body.worker), Change::Samples(by_our_clock(body))];
+        self.answer(all, reply, SamplesReply { recorded });
     }
 
     fn submit(&mut self, body: Submit, reply: Reply<Submitted>) {

@@ -2,15 +2,30 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use permafrost_worker::{
     id::TrialId,
-    protocol::{Attempt, MemberFinish, Outcome},
+    protocol::{Attempt, MemberFinish, Outcome, Samples},
 };
 
 use crate::{
     core::{AttemptState, Effect, End},
-    store::{Change, EndedAttempt, ResultRows, StateChange},
+    store::{Change, DeviceNews, EndedAttempt, ResultRows, StateChange},
 };
+
+/// Clocks that differ by less than this are taken as equal, in milliseconds: a request is under way for a while.
+const EQUAL_CLOCKS_MS: i64 = 1_000;
+
+/// Samples of a worker with times by the clock of this machine: attempts begin and end by that.
+pub(super) fn by_our_clock(body: Samples) -> DeviceNews {
+    let Samples { worker, sent_at, device, mut samples, mut incidents } = body;
+    let apart = Timestamp::now().as_millisecond().saturating_sub(sent_at);
+    if apart.abs() >= EQUAL_CLOCKS_MS {
+        samples.iter_mut().for_each(|sample| sample.at = sample.at.saturating_add(apart));
+        incidents.iter_mut().for_each(|incident| incident.at = incident.at.saturating_add(apart));
+    }
+    DeviceNews { worker, device, samples, incidents }
+}
 
 /// How the core sees an outcome.
 pub(super) fn end_of(outcome: &Outcome) -> End {

@@ -42,6 +42,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/v1/lease", route!(Lease))
         .route("/v1/report", route!(Report))
         .route("/v1/finish", route!(Finish))
+        .route("/v1/samples", route!(Samples))
         .route("/v1/control", route!(Control))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .merge(submit)

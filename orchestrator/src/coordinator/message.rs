@@ -5,6 +5,7 @@ use permafrost_worker::{
     PROGRAM_VERSION,
     protocol::{
         Finish, FinishReply, LeaseReply, LeaseRequest, PROTOCOL_VERSION, Register, Registered, Report, ReportReply,
+        Samples, SamplesReply,
     },
 };
 use tokio::sync::oneshot;
@@ -22,6 +23,7 @@ pub(super) enum Message {
     Lease(LeaseRequest, Reply<LeaseReply>),
     Report(Report, Reply<ReportReply>),
     Finish(Finish, Reply<FinishReply>),
+    Samples(Samples, Reply<SamplesReply>),
     Submit(Submit, Reply<Submitted>),
     Control(Control, Reply<Controlled>),
     WorkerExit(Exit),

@@ -111,6 +111,7 @@ fn worker_commands(settings: &Settings, home: &Home) -> Result<Vec<WorkerCommand
         device: device.clone(),
         threads: settings.threads,
         wheel_dir: settings.wheel_dir.clone(),
+        sample: settings.sample,
     });
     Ok(commands.collect())
 }

@@ -39,6 +39,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// Wheels a user put there by hand.
     pub wheel_dir: Option<PathBuf>,
+    /// How often workers sample their devices; zero: never.
+    pub sample: Duration,
     /// Intervals.
     pub timing: Timing,
 }

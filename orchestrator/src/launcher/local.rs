@@ -31,6 +31,8 @@ pub struct WorkerCommand {
     pub threads: Option<usize>,
     /// Wheels a user put there by hand.
     pub wheel_dir: Option<PathBuf>,
+    /// How often it samples its device; zero: never.
+    pub sample: Duration,
 }
 
 /// A worker process has ended.
@@ -120,6 +122,8 @@ async fn run_once(command: &WorkerCommand, exits: &mpsc::Sender<Exit>) -> io::Re
         .arg("worker")
         .arg("--device")
         .arg(&command.device)
+        .arg("--sample-ms")
+        .arg(command.sample.as_millis().to_string())
         .arg("--exit-with-parent");
     if let Some(threads) = command.threads {
         process.arg("--threads").arg(threads.to_string());

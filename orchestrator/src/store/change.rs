@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use permafrost_worker::{
     id::TrialId,
-    protocol::{Artifact, Attempt, Checkpoint, DeviceInfo, Point},
+    protocol::{Artifact, Attempt, Checkpoint, DeviceInfo, Incident, Point, Sample, SampledDevice},
 };
 use uuid::Uuid;
 
@@ -55,6 +55,8 @@ pub enum Change {
     Ended(Vec<EndedAttempt>),
     /// Trials changed their state.
     States(Vec<StateChange>),
+    /// What the device of a worker did.
+    Samples(DeviceNews),
     /// Something else worth remembering.
     Event {
         /// Such as `drain`.
@@ -115,6 +117,19 @@ pub struct NewWorker {
     pub program: String,
     /// Its device.
     pub device: DeviceInfo,
+}
+
+/// What the device of a worker did. Times are by the clock of this machine, in milliseconds since 1970 UTC.
+#[derive(Clone, Debug)]
+pub struct DeviceNews {
+    /// Who sampled it.
+    pub worker: Uuid,
+    /// The device.
+    pub device: SampledDevice,
+    /// In order of time.
+    pub samples: Vec<Sample>,
+    /// In order of time.
+    pub incidents: Vec<Incident>,
 }
 
 /// Progress of an attempt.

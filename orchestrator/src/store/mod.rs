@@ -1,6 +1,7 @@
 //! The results database: one writer that groups commits, and read-only readers.
 
 mod change;
+mod devices;
 mod error;
 mod live;
 mod metrics;
@@ -11,10 +12,12 @@ mod results;
 mod submit;
 mod tables;
 mod trials;
+mod usage;
 mod writer;
 
 pub use change::{
-    Change, EndedAttempt, NewSweep, NewWorker, PlannedRow, Progress, Recorded, Refused, ResultRows, StateChange,
+    Change, DeviceNews, EndedAttempt, NewSweep, NewWorker, PlannedRow, Progress, Recorded, Refused, ResultRows,
+    StateChange,
 };
 pub use error::StoreError;
 pub use live::{CurvePoint, DeviceRow, DeviceTime, LogRow};

@@ -19,9 +19,11 @@ use uuid::Uuid;
 
 use super::{
     change::{Change, EndedAttempt, NewWorker, Progress, Recorded, Refused, ResultRows, StateChange},
+    devices::{self, Devices},
     metrics::Reported,
     submit,
     trials::read_restored,
+    usage::Ledger,
     writer::Failed,
 };
 use crate::core::Restored;
@@ -45,7 +47,9 @@ pub(super) struct Tables {
     pub(super) rows: HashMap<TrialId, i64>,
     pub(super) metrics: HashMap<String, i64>,
     workers: HashMap<Uuid, i64>,
-    events: i64,
+    pub(super) devices: Devices,
+    pub(super) ledger: Ledger,
+    pub(super) events: i64,
 }
 
 impl Tables {
@@ -53,10 +57,16 @@ impl Tables {
         let (rows, restored) = read_restored(connection).await?;
         let metrics: Vec<(String, i64)> =
             sqlx::query_as("SELECT name, metric FROM metric_names").fetch_all(&mut *connection).await?;
-        Ok((
-            Self { rows, metrics: metrics.into_iter().collect(), workers: HashMap::new(), events: TRIM_AFTER },
-            restored,
-        ))
+        devices::trim(connection, None).await?;
+        let tables = Self {
+            rows,
+            metrics: metrics.into_iter().collect(),
+            workers: HashMap::new(),
+            devices: Devices::default(),
+            ledger: Ledger::default(),
+            events: TRIM_AFTER,
+        };
+        Ok((tables, restored))
     }
 
     /// Makes all of `changes`, in this order.
@@ -103,6 +113,7 @@ impl Tables {
             Change::Results(results) => self.results(db, results, refused).await?,
             Change::Ended(ended) => self.ended(db, &ended, refused).await?,
             Change::States(states) => self.states(db, &states, refused).await?,
+            Change::Samples(news) => self.samples(db, news).await?,
             Change::Event { kind, trial, detail } => {
                 self.event(db, kind, trial.and_then(|id| self.rows.get(&id).copied()), None, &detail).await?;
             }
@@ -121,10 +132,10 @@ impl Tables {
              ON CONFLICT (uuid) DO UPDATE SET last_seen = excluded.last_seen, ended = NULL RETURNING worker",
         )
         .bind(worker.worker.to_string())
-        .bind(worker.host)
+        .bind(&worker.host)
         .bind(worker.pid)
         .bind(worker.program)
-        .bind(worker.device.name)
+        .bind(&worker.device.name)
         .bind(worker.device.model)
         .bind(worker.device.threads as i64)
         .bind(worker.device.memory_bytes as i64)
@@ -132,6 +143,7 @@ impl Tables {
         .fetch_one(&mut *db)
         .await?;
         self.workers.insert(worker.worker, row);
+        self.devices.introduced(worker.worker, row, worker.host, worker.device.name);
         Ok(())
     }
 
@@ -153,8 +165,8 @@ impl Tables {
                 .bind(now_ms())
                 .bind(worker.to_string()),
         };
-        query.execute(db).await?;
-        Ok(())
+        query.execute(&mut *db).await?;
+        self.worker_left(db, worker).await
     }
 
     async fn grant(
@@ -168,6 +180,7 @@ impl Tables {
             return Err(Failed::Content(format!("worker {worker} has not registered")));
         };
         let leases = self.pairs(leases.iter().copied())?;
+        let now = now_ms();
         let granted: Vec<i64> = sqlx::query_scalar(
             "UPDATE trials SET state = 'running', attempts = attempts + 1, not_before = NULL, ended = NULL
              FROM json_each(?1) AS j
@@ -186,9 +199,10 @@ impl Tables {
         .bind(worker_row)
         .bind(Uuid::new_v4().to_string())
         .bind(granted.len() as i64)
-        .bind(now_ms())
+        .bind(now)
         .execute(db)
         .await?;
+        self.ledger.granted(worker, granted.iter().map(|lease| (lease.row, lease.attempt)), now);
         Ok(())
     }
 
@@ -302,6 +316,7 @@ impl Tables {
         refused: &mut Vec<Refused>,
     ) -> Result<(), Failed> {
         let leases = self.pairs(ended.iter().map(|end| (end.trial, end.attempt)))?;
+        let now = now_ms();
         let rows: Vec<Value> = ended
             .iter()
             .zip(&leases)
@@ -315,10 +330,12 @@ impl Tables {
              RETURNING attempts.trial",
         )
         .bind(Value::Array(rows).to_string())
-        .bind(now_ms())
+        .bind(now)
         .fetch_all(&mut *db)
         .await?;
         note_refused(&leases, &done, "end of attempt", refused);
+        let usage = self.ledger.ended(leases.iter().map(|lease| (lease.row, lease.attempt)), now);
+        devices::write_usage(db, &usage).await?;
         for (end, lease) in ended.iter().zip(&leases) {
             if let Some(message) = &end.message {
                 let kind = format!("attempt-{}", end.state.name());

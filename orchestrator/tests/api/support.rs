@@ -54,8 +54,15 @@ impl Coordinator {
     pub async fn start(timing: Timing) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home: PathBuf = folder.path().join("home");
-        let settings =
-            Settings { home: home.clone(), port: 0, devices: vec![], threads: None, wheel_dir: None, timing };
+        let settings = Settings {
+            home: home.clone(),
+            port: 0,
+            devices: vec![],
+            threads: None,
+            wheel_dir: None,
+            sample: Duration::ZERO,
+            timing,
+        };
         let thread = std::thread::spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(coordinator::run(settings))

@@ -37,7 +37,12 @@ fn layers() -> Vec<Task> {
 }
 
 fn start(coordinator: &Coordinator, workers: usize) -> Vec<tokio::task::JoinHandle<Result<(), agent::AgentError>>> {
-    let options = || agent::Options { home: coordinator.home(), device: Device::Cpu { threads: 2 }, wheel_dir: None };
+    let options = || agent::Options {
+        home: coordinator.home(),
+        device: Device::Cpu { threads: 2 },
+        wheel_dir: None,
+        sample: Duration::from_millis(50),
+    };
     (0..workers).map(|_| tokio::spawn(agent::run(options()))).collect()
 }
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::protocol::{
     Finish, FinishReply, LEASE_POLL_MS, LeaseReply, LeaseRequest, Refusal, Register, Registered, Report, ReportReply,
+    Samples, SamplesReply,
 };
 
 /// How long an unreachable coordinator is asked again.
@@ -171,6 +172,14 @@ impl Client {
     /// When the coordinator refuses or stays out of reach.
     pub async fn finish(&self, finish: &Finish) -> Result<FinishReply, AgentError> {
         self.post("/v1/finish", finish).await
+    }
+
+    /// Hands in what the device did. Asks once: there will be more to send.
+    ///
+    /// # Errors
+    /// When the coordinator refuses or does not answer.
+    pub async fn samples(&self, samples: &Samples) -> Result<SamplesReply, AgentError> {
+        self.post_once("/v1/samples", samples).await
     }
 
     /// Posts `body` and reads the answer; asks again for a while when nobody answers.

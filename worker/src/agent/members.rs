@@ -162,6 +162,11 @@ impl Members {
         self.lock().iter().all(|member| member.finished)
     }
 
+    /// Members whose outcome was not handed over yet.
+    pub(super) fn running(&self) -> usize {
+        self.lock().iter().filter(|member| !member.finished).count()
+    }
+
     /// Remembers the checkpoints that the coordinator now knows, and removes those it has forgotten.
     pub(super) fn acknowledge(&self, report: &Report) {
         let mut members = self.lock();

@@ -5,7 +5,7 @@ use std::{collections::HashSet, fs, path::Path};
 use permafrost_worker::{
     device::Device,
     error::Error,
-    gpu, hub,
+    hub,
     id::TrialId,
     task::{Fetch, Snapshot, Task, Weights, Wheel},
 };
@@ -56,9 +56,8 @@ fn device(name: &str, (stage, needed): (&str, u64)) -> Check {
     };
     let (total, free) = match &device {
         Device::Cpu { .. } => memory(),
-        Device::Cuda { ordinal, .. } => {
-            let card = gpu::cards().ok().and_then(|cards| cards.into_iter().nth(*ordinal));
-            card.map_or((None, None), |card| (Some(card.memory_bytes), Some(card.free_bytes)))
+        Device::Cuda { .. } => {
+            device.card().map_or((None, None), |card| (Some(card.memory_bytes), Some(card.free_bytes)))
         }
     };
     let Some(free) = free else {

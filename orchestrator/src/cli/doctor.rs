@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     args::{Doctor, Global},
-    connect,
+    connect, devices,
     error::CliError,
     ui,
 };
@@ -62,6 +62,7 @@ pub(super) async fn run(global: &Global, args: &Doctor) -> Result<(), CliError> 
     let mut checks = vec![processor(), cards(), home(&global.home)];
     checks.push(database(&global.home).await);
     checks.push(coordinator(&global.home).await);
+    checks.extend(devices(&global.home).await);
     match &plan {
         Some(plan) => checks.extend(needs::checks(global, args, plan).await?),
         None => checks.extend([space(&global.home, 0), python()]),
@@ -102,10 +103,26 @@ fn cards() -> Check {
             let names: Vec<String> =
                 cards.iter().map(|card| format!("{} ({})", card.model, ui::bytes(card.memory_bytes))).collect();
             let found = format!("{}, driver {}", names.join(", "), cards[0].driver);
-            Check::note("gpu", found, "this version trains on the processor; asking for a card is an error")
+            match cfg!(feature = "cuda") {
+                true => Check::ok("gpu", found),
+                false => Check::note(
+                    "gpu",
+                    found,
+                    "this program was built without CUDA: build with `--features cuda` to use it",
+                ),
+            }
         }
         Ok(_) => Check::ok("gpu", "none: the driver is there and lists no card; the processor is used"),
-        Err(_) => Check::ok("gpu", "none: no NVIDIA driver; the processor is used"),
+        Err(error) => match std::env::var_os(monitor::LIBRARY) {
+            Some(path) => {
+                let cure = format!(
+                    "{} names the driver's library libnvidia-ml; unset it, or name the right file",
+                    monitor::LIBRARY
+                );
+                Check::bad("gpu", format!("{} cannot be used: {error}", Path::new(&path).display()), cure)
+            }
+            None => Check::ok("gpu", "none: no NVIDIA driver; the processor is used"),
+        },
     }
 }
 
@@ -197,6 +214,26 @@ async fn first(reader: &Reader, sql: &str) -> Result<String, StoreError> {
         Some(SqlValue::Text(text)) => text,
         _ => String::new(),
     })
+}
+
+/// What is wrong with the devices that are sampled now.
+async fn devices(home: &Path) -> Vec<Check> {
+    // Whether the database can be used is another check.
+    let Ok(reader) = Reader::open(&home.join(DATABASE)).await else { return Vec::new() };
+    let Ok(devices) = devices::now(&reader).await else { return Vec::new() };
+    let warnings = devices.advice.into_iter().filter(|advice| advice.warning);
+    let note = |advice: crate::monitor::advice::Advice| {
+        let found = format!("{} on {}: {}", advice.name, advice.host, advice.text);
+        Check::note("devices", found, advice.cure.unwrap_or_else(|| "`permafrost status` has more".to_owned()))
+    };
+    let notes: Vec<Check> = warnings.map(note).collect();
+    match devices.states.len() {
+        0 => Vec::new(),
+        count if notes.is_empty() => {
+            vec![Check::ok("devices", format!("{} sampled, nothing to be said", ui::counted(count, "device")))]
+        }
+        _ => notes,
+    }
 }
 
 async fn coordinator(home: &Path) -> Check {

@@ -4,7 +4,7 @@ use super::{
     args::{Explain, Global},
     connect,
     error::CliError,
-    ui,
+    ui, usage,
 };
 use crate::store::{AttemptRow, DATABASE, Reader, TrialDetail};
 
@@ -35,6 +35,7 @@ pub(super) async fn run(global: &Global, args: &Explain) -> Result<(), CliError>
     }
     if !trial.attempts.is_empty() {
         ui::out(format_args!("\n{}", attempts(&trial.attempts)))?;
+        ui::out(format_args!("\n{}", usage::of_trial(&trial)))?;
     }
     if !trial.results.is_empty() {
         let rows = trial.results.iter().map(|(name, value)| vec![name.clone(), format!("{value}")]);

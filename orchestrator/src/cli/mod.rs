@@ -8,6 +8,7 @@ mod connect;
 mod control;
 mod coordinator;
 mod data;
+mod devices;
 mod doctor;
 mod error;
 mod explain;
@@ -23,6 +24,7 @@ mod schema;
 mod sql;
 mod status;
 mod ui;
+mod usage;
 mod worker;
 
 pub use args::Args;

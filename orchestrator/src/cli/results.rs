@@ -92,7 +92,9 @@ pub(super) async fn run(global: &Global, args: &Results) -> Result<(), CliError>
     let report = StoredReport::of_row(&sweep)?;
     let results = reader.results(sweep.sweep).await?;
     let tables = if args.trials || args.stage.is_some() {
-        report.trial_tables(&sweep, args.stage.as_deref(), &results)?
+        let usage = reader.sweep_usage(sweep.sweep).await?;
+        let tables = report.trial_tables(&sweep, args.stage.as_deref(), &results)?;
+        tables.into_iter().map(|table| table.with_usage(&usage)).collect()
     } else {
         report.tables(&results)
     };

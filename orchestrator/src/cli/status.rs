@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     args::{Global, Status},
-    connect,
+    connect, devices,
     error::CliError,
     failures, ui,
 };
@@ -58,10 +58,12 @@ pub(super) async fn run(global: &Global, args: &Status) -> Result<(), CliError> 
     let workers = reader.workers().await?;
     let others: Vec<String> = names(&reader.sweeps().await?).into_iter().filter(|name| *name != sweep.name).collect();
     let coordinator = connect::running(&global.home).await.ok().flatten().map(|client| client.endpoint().clone());
+    let devices = devices::now(&reader).await?;
     if global.json {
         return ui::json(&json!({
             "sweep": as_json(&sweep), "stages": progress.stages, "running": progress.running, "failures": failures,
-            "workers": workers, "coordinator": coordinator, "other_sweeps": others,
+            "workers": workers, "devices": devices.states, "advice": devices.advice, "coordinator": coordinator,
+            "other_sweeps": others,
         }));
     }
     ui::out(format_args!("{} (revision {}), launched {}", sweep.name, sweep.revision, ui::time(sweep.submitted)))?;
@@ -94,6 +96,7 @@ pub(super) async fn run(global: &Global, args: &Status) -> Result<(), CliError> 
         None if progress.is_finished() => {}
         None => ui::out("\nno coordinator runs: launch the sweep again to go on")?,
     }
+    devices.print()?;
     if !others.is_empty() {
         ui::out(format_args!("\nother sweeps: {}", others.join(", ")))?;
     }

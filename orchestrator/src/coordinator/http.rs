@@ -6,13 +6,17 @@ use axum::{
     http::{StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 use permafrost_worker::protocol::Refusal;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::message::{ApiError, Message, Reply};
+use crate::{
+    monitor::metrics::{self, metrics},
+    store::Reader,
+};
 
 /// A plan of 100,000 trials is some 80 MB of JSON.
 const MAX_SUBMIT_BYTES: usize = 256 << 20;
@@ -24,6 +28,8 @@ const MAX_BODY_BYTES: usize = 16 << 20;
 pub(super) struct Api {
     pub(super) actor: mpsc::Sender<Message>,
     pub(super) token: String,
+    /// Of its own, so that no scrape waits for what workers ask, nor they for it.
+    pub(super) reader: Reader,
 }
 
 /// The routes.
@@ -45,10 +51,12 @@ pub(super) fn router(api: Api) -> Router {
         .route("/v1/samples", route!(Samples))
         .route("/v1/control", route!(Control))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .route("/metrics", get(scrape))
         .merge(submit)
         .fallback(async || refuse(StatusCode::NOT_FOUND, "there is no such path".to_owned(), None))
         .method_not_allowed_fallback(async || {
-            refuse(StatusCode::METHOD_NOT_ALLOWED, "only POST is answered".to_owned(), None)
+            let message = "only POST is answered, and GET of /metrics".to_owned();
+            refuse(StatusCode::METHOD_NOT_ALLOWED, message, None)
         })
         .layer(middleware::from_fn_with_state(api.clone(), check_token))
         .with_state(api)
@@ -71,6 +79,14 @@ async fn ask<B, R: Serialize>(
         Ok(Ok(answer)) => Json(answer).into_response(),
         Ok(Err(error)) => error.into_response(),
         Err(_) => gone(),
+    }
+}
+
+/// Metrics for Prometheus.
+async fn scrape(State(api): State<Api>) -> Response {
+    match metrics(&api.reader).await {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => ApiError::from(error).into_response(),
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     core::CoreError,
     launcher::{LocalLauncher, WorkerCommand},
-    store::StoreError,
+    store::{DATABASE, Reader, StoreError},
 };
 
 /// Requests that wait for the actor. Beyond that many, senders wait.
@@ -83,7 +83,8 @@ pub async fn run(settings: Settings) -> Result<(), CoordinatorError> {
     let endpoint = home.announce(address.to_string())?;
     info!(%address, home = %home.root().display(), "coordinating");
 
-    let api = Api { actor: sender.clone(), token: endpoint.token };
+    let reader = Reader::open(&home.root().join(DATABASE)).await?;
+    let api = Api { actor: sender.clone(), token: endpoint.token, reader };
     let server = tokio::spawn(async move { axum::serve(listener, http::router(api)).await });
     let launcher = LocalLauncher::start(worker_commands(&settings, &home)?, &forward_exits(sender));
 

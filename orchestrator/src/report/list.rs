@@ -8,7 +8,7 @@ use super::number;
 use crate::store::{QueryResult, ResultRow, SqlValue};
 
 /// Digits of an identity that people see; as in the views of the database.
-const SHORT: usize = 10;
+pub(super) const SHORT: usize = 10;
 
 /// A table without cells.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,6 +15,7 @@ mod sheet;
 mod student;
 mod table;
 mod terminal;
+mod usage;
 
 pub use render::{Format, Style, render};
 pub use table::Table;

@@ -9,10 +9,12 @@ mod open;
 mod query;
 mod reader;
 mod results;
+mod scrape;
 mod submit;
 mod tables;
 mod trials;
 mod usage;
+mod watch;
 mod writer;
 
 pub use change::{
@@ -26,7 +28,9 @@ pub use reader::{Payload, Reader};
 pub use results::{
     FailureRow, ResultRow, RunningRow, StageCounts, StageRow, SweepProgress, SweepRow, WITHOUT_RESULT, WorkerRow,
 };
+pub use scrape::{AttemptCount, LatestValue, RunningTrial, SweepCount, WorkerCount};
 pub use trials::{ArtifactRow, AttemptRow, EventRow, InputRow, PlaceRow, TrialDetail};
+pub use watch::{DeviceIncident, DeviceState, RunningKind, TrialUsage, Watched, Work};
 pub use writer::{Commit, Store};
 
 /// Name of the database in a home folder.

@@ -17,6 +17,7 @@ use super::{
     error::StoreError,
     reader::{Reader, parse_id},
     tables::now_ms,
+    watch::TrialUsage,
     writer::Failed,
 };
 use crate::core::{NewTrial, Restored, TrialState};
@@ -125,6 +126,8 @@ pub struct TrialDetail {
     pub inputs: Vec<InputRow>,
     /// Its attempts, oldest first.
     pub attempts: Vec<AttemptRow>,
+    /// What they took of their devices, together; none: no device was sampled.
+    pub usage: Option<TrialUsage>,
     /// Final values.
     pub results: BTreeMap<String, f64>,
     /// Files.
@@ -184,6 +187,16 @@ pub struct AttemptRow {
     pub model: String,
     /// Program version of its worker.
     pub program: String,
+    /// Samples of the device while it ran; none: the device was not sampled. With 0 it was too short for one.
+    pub samples: Option<i64>,
+    /// Mean share of the time in which the device computed, 0 to 1.
+    pub utilisation: Option<f64>,
+    /// Seconds of the device: members of an array share them alike.
+    pub device_s: Option<f64>,
+    /// Joules.
+    pub energy_j: Option<f64>,
+    /// Most memory that the worker used meanwhile, in bytes.
+    pub memory_peak_bytes: Option<i64>,
     /// Failed: the class.
     pub class: Option<String>,
     /// What happened.
@@ -281,8 +294,11 @@ impl Reader {
         .map_err(failed)?;
         let attempts = sqlx::query_as(
             "SELECT a.attempt, a.state, a.started, a.ended, a.done_units, a.total_units, a.members, a.resumed_step, w.host, w.device, w.model,
-                    w.program, a.class, a.message, a.cure
-             FROM attempts a JOIN workers w USING (worker) WHERE a.trial = ? ORDER BY a.attempt",
+                    w.program, a.class, a.message, a.cure, u.samples,
+                    CASE WHEN u.samples > 0 AND u.device_s > 0 THEN u.busy_s / u.device_s END AS utilisation, u.device_s, u.energy_j,
+                    u.memory_peak_bytes
+             FROM attempts a JOIN workers w USING (worker) LEFT JOIN attempt_usage u USING (trial, attempt)
+             WHERE a.trial = ? ORDER BY a.attempt",
         )
         .bind(row)
         .fetch_all(&self.pool)
@@ -306,9 +322,22 @@ impl Reader {
                 .fetch_all(&self.pool)
                 .await
                 .map_err(failed)?;
-        let places = self.places(row).await?;
+        let (places, usage) = (self.places(row).await?, self.usage(row).await?);
         let results = results.into_iter().collect();
-        Ok(TrialDetail { id, kind, state, why_waiting, task, places, inputs, attempts, results, artifacts, events })
+        Ok(TrialDetail {
+            id,
+            kind,
+            state,
+            why_waiting,
+            task,
+            places,
+            inputs,
+            attempts,
+            usage,
+            results,
+            artifacts,
+            events,
+        })
     }
 
     async fn places(&self, row: i64) -> Result<Vec<PlaceRow>, StoreError> {

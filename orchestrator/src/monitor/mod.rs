@@ -1,0 +1,4 @@
+//! Watching sweeps run.
+
+pub mod advice;
+pub mod metrics;

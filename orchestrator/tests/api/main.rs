@@ -5,5 +5,6 @@ mod fencing;
 mod plans;
 mod refusals;
 mod reports;
+mod samples;
 mod support;
 mod workers;

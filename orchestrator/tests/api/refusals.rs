@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::support::{Coordinator, SLOW, answer, finish, id, introduction, noop, plan, refusal, report, status};
 
-const ROUTES: [&str; 6] = ["/v1/workers", "/v1/lease", "/v1/report", "/v1/finish", "/v1/control", "/v1/submit"];
+const ROUTES: [&str; 7] =
+    ["/v1/workers", "/v1/lease", "/v1/report", "/v1/finish", "/v1/samples", "/v1/control", "/v1/submit"];
 
 #[tokio::test]
 async fn without_the_token_nothing_is_answered() {

@@ -9,11 +9,12 @@ mod latex;
 mod list;
 mod markdown;
 mod number;
+mod pairing;
+pub mod paper;
 pub mod parquet;
-mod reference;
 mod render;
 mod sheet;
-mod student;
+mod stats;
 mod table;
 mod terminal;
 

@@ -24,7 +24,6 @@ pub(super) fn table(table: &Table) -> String {
 
 /// A line a cell.
 fn cells(grid: &Grid, writer: &mut Writer<Vec<u8>>) -> csv::Result<()> {
-    
     let names = grid.rows.names.iter().chain(&grid.columns.names).map(String::as_str);
     writer.write_record(names.chain(NUMBERS))?;
     for (row, cells) in grid.rows.keys.iter().zip(&grid.cells) {
@@ -37,9 +36,8 @@ fn cells(grid: &Grid, writer: &mut Writer<Vec<u8>>) -> csv::Result<()> {
 }
 
 /// Names of the numbers of a cell; what is new stands at the end.
-const NUMBERS: [&str; 13] = [
-    "n", "mean", "sd", "ci95", "min", "max", "state", "reference", "difference", "low", "high", "best", "p",
-];
+const NUMBERS: [&str; 13] =
+    ["n", "mean", "sd", "ci95", "min", "max", "state", "reference", "difference", "low", "high", "best", "p"];
 
 fn fields(cell: &Cell) -> [String; 13] {
     let text = |number: Option<f64>| number.map(|number| number.to_string()).unwrap_or_default();

@@ -151,7 +151,9 @@ impl Grid {
         for rows in self.groups() {
             for column in 0..self.columns.keys.len() {
                 let Some(against) = self.against(rows.clone(), column) else { continue };
-                let Some(others) = self.cells[against][column].as_ref().map(|cell| cell.pairs.clone()) else { continue };
+                let Some(others) = self.cells[against][column].as_ref().map(|cell| cell.pairs.clone()) else {
+                    continue;
+                };
                 let paired = |row: usize| {
                     let cell = self.cells[row][column].as_ref().filter(|_| row != against)?;
                     pairing::compare(&cell.pairs, &others)

@@ -46,7 +46,7 @@ fn parameters(axis: &Axis, at: usize) -> Map<String, Value> {
     axis.names.iter().cloned().zip(axis.keys[at].iter().cloned()).collect()
 }
 
-fn cell(cell: &Cell) -> Value {
+pub(super) fn cell(cell: &Cell) -> Value {
     let summary = cell.summary.as_ref();
     json!({
         "state": cell.state(),

@@ -2,10 +2,13 @@
 
 mod axis;
 mod cell;
+mod columns;
+mod compare;
 mod delimited;
 mod grid;
 mod json;
 mod latex;
+pub mod lineage;
 mod list;
 mod markdown;
 mod number;
@@ -17,6 +20,8 @@ mod sheet;
 mod stats;
 mod table;
 mod terminal;
+pub(crate) mod versions;
 
+pub use columns::parquet as to_parquet;
 pub use render::{Format, Style, render};
 pub use table::Table;

@@ -13,7 +13,12 @@ use super::{
 };
 
 /// Reads all tables; problems are in `check`.
-pub(super) fn read(node: &Node, stages: &[Stage], datasets: &[(String, Dataset)], check: &mut Check) -> Vec<ReportSpec> {
+pub(super) fn read(
+    node: &Node,
+    stages: &[Stage],
+    datasets: &[(String, Dataset)],
+    check: &mut Check,
+) -> Vec<ReportSpec> {
     let list = match &node.value {
         Value::List(items) => items.as_slice(),
         Value::Map(_) => std::slice::from_ref(node),
@@ -65,19 +70,7 @@ fn report(node: &Node, stages: &[Stage], datasets: &[(String, Dataset)], check: 
     let (rows, columns, metric) = (rows?, columns?, metric?);
     let baseline = map.get("baseline").map(|node| baseline(node, &rows, stages, stage, check)).unwrap_or_default();
     let title = title.unwrap_or_else(|| format!("{own}.{metric}"));
-    Some(ReportSpec {
-        title,
-        rows,
-        columns,
-        stage: own,
-        metric,
-        filter,
-        note,
-        reference,
-        spread,
-        baseline,
-        reader,
-    })
+    Some(ReportSpec { title, rows, columns, stage: own, metric, filter, note, reference, spread, baseline, reader })
 }
 
 /// The row that others are compared with: values of row parameters.

@@ -82,8 +82,9 @@ impl Row {
     }
 }
 
-static PAPER: LazyLock<Paper> =
-    LazyLock::new(|| serde_json::from_str(include_str!("tables.json")).expect("the file is part of the program, and tested"));
+static PAPER: LazyLock<Paper> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("tables.json")).expect("the file is part of the program, and tested")
+});
 
 /// The paper.
 pub fn paper() -> &'static Paper {
@@ -129,7 +130,8 @@ impl Printed {
         let fraction = parameter("fraction")?.as_f64()?;
         let text = parameter("text").and_then(Value::as_str);
         let alone = self.columns.iter().all(|column| column.dataset == self.columns[0].dataset);
-        let is = |wanted: &Option<String>, has: Option<&str>| wanted.as_deref().is_none_or(|wanted| Some(wanted) == has);
+        let is =
+            |wanted: &Option<String>, has: Option<&str>| wanted.as_deref().is_none_or(|wanted| Some(wanted) == has);
         let column = self.columns.iter().position(|column| {
             column.metric == metric
                 && column.fraction == fraction
@@ -186,9 +188,9 @@ Adaptor (ViT/S-BERT) 11.9 10.4 56.0 71.6 78.1 53.1 58.7 73.7",
                     assert_eq!(row.values.len(), table.columns.len());
                     let sizes = [row.parameters_m, row.trainable_m, row.decoder_m].into_iter().flatten().map(Some);
                     let values = (0..row.values.len()).map(|column| row.value(column).map(|value| value * 100.0));
-                    let numbers = sizes.chain(values).map(|number| {
-                        number.map_or_else(|| "-".to_owned(), |number| format!("{number:.1}"))
-                    });
+                    let numbers = sizes
+                        .chain(values)
+                        .map(|number| number.map_or_else(|| "-".to_owned(), |number| format!("{number:.1}")));
                     let words = row.strategy.iter().cloned().chain([row.label()]).chain(numbers);
                     words.collect::<Vec<_>>().join(" ")
                 })
@@ -230,10 +232,19 @@ Adaptor (ViT/S-BERT) 11.9 10.4 56.0 71.6 78.1 53.1 58.7 73.7",
         assert_eq!(value("paper-table-1", "accuracy", Some("rsna"), &cell), None);
         assert_eq!(value("paper-table-2", "accuracy", Some("covidx"), &cell), Some(0.923));
         assert_eq!(value("paper-table-2", "accuracy", None, &cell), None, "of two data sets");
-        assert_eq!(value("paper-table-2", "auroc", Some("rsna"), &json!({"vision": "dinov2-b", "fraction": 0.1})), Some(0.856));
-        assert_eq!(value("paper-table-2", "auroc", Some("rsna"), &json!({"vision": "dinov2-s", "fraction": 0.1})), None);
+        assert_eq!(
+            value("paper-table-2", "auroc", Some("rsna"), &json!({"vision": "dinov2-b", "fraction": 0.1})),
+            Some(0.856)
+        );
+        assert_eq!(
+            value("paper-table-2", "auroc", Some("rsna"), &json!({"vision": "dinov2-s", "fraction": 0.1})),
+            None
+        );
         assert_eq!(value("paper-table-3", "dice", Some("siim"), &cell), Some(0.733));
-        assert_eq!(value("paper-table-1", "auroc", None, &json!({"vision": "dinov2-b", "text": "bert", "fraction": 0.5})), None);
+        assert_eq!(
+            value("paper-table-1", "auroc", None, &json!({"vision": "dinov2-b", "text": "bert", "fraction": 0.5})),
+            None
+        );
         assert_eq!(value("paper-table-1", "auroc", None, &json!({"vision": "dinov2-b", "fraction": 1.0})), None);
         assert!(Printed::named("paper-table-9").is_none());
     }

@@ -6,5 +6,5 @@ mod student;
 mod wilcoxon;
 
 pub(crate) use interval::{Interval, of_mean};
-pub(crate) use paired::{LEVEL, MIN_PAIRS, Paired, Refusal, holm, paired};
+pub(crate) use paired::{LEVEL, Paired, Refusal, holm, paired};
 pub(crate) use student::quantile_975;

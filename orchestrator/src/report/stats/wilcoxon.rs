@@ -7,8 +7,7 @@ const EXACT: usize = 200;
 /// sizes share their mean rank; exact, with ties too, up to 200 differences, beyond by the normal approximation with the correction for ties.
 /// None: all are zero.
 pub(super) fn signed_rank(differences: &[f64]) -> Option<f64> {
-    let mut sizes: Vec<(f64, bool)> =
-        differences.iter().filter(|d| **d != 0.0).map(|d| (d.abs(), *d > 0.0)).collect();
+    let mut sizes: Vec<(f64, bool)> = differences.iter().filter(|d| **d != 0.0).map(|d| (d.abs(), *d > 0.0)).collect();
     let n = sizes.len();
     if n == 0 {
         return None;

@@ -22,6 +22,9 @@ use crate::{
     store::{DATABASE, MadeRow, PlacedRow, Reader, SweepRow, WITHOUT_RESULT},
 };
 
+/// Fewer digits of a fingerprint would fit too many.
+const LEAST_DIGITS: usize = 4;
+
 /// Prints what was launched, or one result across it.
 pub(super) async fn run(global: &Global, args: &History) -> Result<(), CliError> {
     let reader = Reader::open(&global.home.join(DATABASE)).await?;
@@ -211,9 +214,10 @@ impl Told {
 
     /// Whether it reads data of that reader, or of a fingerprint that begins so.
     fn reads(&self, wanted: &str) -> bool {
+        // As many digits as are told of a fingerprint.
+        let digits = wanted.get(..10).unwrap_or(wanted);
         self.data.iter().filter_map(|data| data.split_once(' ')).any(|(reader, fingerprint)| {
-            reader == wanted
-                || fingerprint.starts_with(&wanted[..wanted.len().min(fingerprint.len())]) && wanted.len() >= 4
+            reader == wanted || digits.len() >= LEAST_DIGITS && fingerprint.starts_with(digits)
         })
     }
 

@@ -1,6 +1,6 @@
 //! `permafrost results`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use permafrost_worker::task::Kind;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::{
     which::sweep_at,
 };
 use crate::{
-    report::{Format, Table, lineage::Lineage, paper, render},
+    report::{BLOCKED, Format, Table, lineage::Lineage, paper, render},
     store::{DATABASE, MadeRow, PlacedRow, Reader, ResultRow, SweepRow},
     sweep::{Plan, ReportSpec, StagePlan},
 };
@@ -164,9 +164,21 @@ pub(super) async fn run(global: &Global, args: &Results) -> Result<(), CliError>
     } else if args.trials || args.stage.is_some() {
         report.trial_tables(&sweep, args.stage.as_deref(), &results)?
     } else {
-        report.tables(&results)
+        report.tables(&told(&reader, sweep.sweep, results).await?)
     };
     output::write(&tables, format, args.output.as_deref(), || as_json(&sweep, &tables))
+}
+
+/// Results for cells: trials that wait in vain are told apart from those that only wait.
+pub(super) async fn told(reader: &Reader, sweep: i64, mut results: Vec<ResultRow>) -> Result<Vec<ResultRow>, CliError> {
+    mark_blocked(&reader.blocked(&[sweep]).await?, &mut results);
+    Ok(results)
+}
+
+fn mark_blocked(blocked: &HashSet<String>, results: &mut [ResultRow]) {
+    for row in results.iter_mut().filter(|row| blocked.contains(&row.id)) {
+        BLOCKED.clone_into(&mut row.state);
+    }
 }
 
 /// Prints a table of the paper, filled from these sweeps, or from all.
@@ -204,7 +216,9 @@ async fn heads(reader: &Reader, sweeps: &[i64]) -> Result<Vec<ResultRow>, CliErr
         let values = values.remove(&trial.id).unwrap_or_default();
         Some(ResultRow { stage, state: trial.state, parameters, values, id: trial.id })
     };
-    Ok(of_kind.filter_map(row).collect())
+    let mut heads: Vec<ResultRow> = of_kind.filter_map(row).collect();
+    mark_blocked(&reader.blocked(sweeps).await?, &mut heads);
+    Ok(heads)
 }
 
 /// Tables in one document. JSON says which sweep they are of.

@@ -61,6 +61,9 @@ pub(super) struct Summary {
     pub(super) max: f64,
 }
 
+/// What a table says of a trial that waits for an input that ended without a result; the database calls it waiting.
+pub const BLOCKED: &str = "blocked";
+
 /// Whether a result is a share, which lies in [0, 1].
 pub(super) fn is_share(metric: &str) -> bool {
     let base = metric.strip_prefix("val_").or_else(|| metric.strip_prefix("test_")).unwrap_or(metric);
@@ -123,8 +126,9 @@ impl Cell {
 /// Why a trial has no result; where trials differ, the one with the greatest weight is told.
 fn reason(state: &str) -> (u8, &'static str) {
     match state {
-        "failed" => (7, "failed"),
-        "diverged" => (6, "diverged"),
+        "failed" => (8, "failed"),
+        "diverged" => (7, "diverged"),
+        BLOCKED => (6, BLOCKED),
         "cancelled" => (5, "cancelled"),
         "pruned" => (4, "pruned"),
         "done" => (3, "no value"),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     axis::Axis,
-    cell::{Cell, is_share},
+    cell::{BLOCKED, Cell, is_share},
     number::{self, Precision},
     pairing,
     paper::Printed,
@@ -226,6 +226,11 @@ impl Grid {
         let mut lines = self.signs();
         if self.all().any(|cell| cell.state() == "partial") {
             lines.push("(k/n): k of n trials have a result".to_owned());
+        }
+        if self.all().any(|cell| cell.reason == Some(BLOCKED)) {
+            lines.push(format!(
+                "{BLOCKED}: waits for an input that ended without a result; `permafrost status` says which"
+            ));
         }
         if self.turned {
             lines.push("there are too many columns: they are shown as rows".to_owned());

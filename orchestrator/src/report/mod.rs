@@ -22,6 +22,7 @@ mod table;
 mod terminal;
 pub(crate) mod versions;
 
+pub use cell::BLOCKED;
 pub use columns::parquet as to_parquet;
 pub use render::{Format, Style, render};
 pub use table::Table;

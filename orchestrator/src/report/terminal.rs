@@ -5,6 +5,7 @@ use std::ops::Range;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, LineStyle, TableStyle};
 
 use super::{
+    cell::BLOCKED,
     grid::{ALIKE, Grid},
     list::List,
     markdown::EMPTY,
@@ -214,7 +215,7 @@ impl Layout {
 /// What a state looks like.
 fn color(state: &str) -> Option<Color> {
     match state {
-        "failed" | "no value" => Some(Color::Red),
+        "failed" | "no value" | BLOCKED => Some(Color::Red),
         "diverged" => Some(Color::Yellow),
         "running" => Some(Color::Cyan),
         _ => None,

@@ -241,3 +241,80 @@ impl Comparison {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    /// One cell of three seeds, made by three versions: an encoder changed, then nothing but the program.
+    #[test]
+    fn a_regression_is_seen() {
+        let mut tasks = Vec::new();
+        let (mut made, mut placed, mut values) = (Vec::new(), Vec::new(), BTreeMap::new());
+        // What differs between versions is no parameter: here the steps of a no-op stand for the content of a file.
+        let versions = [(1, "0.1.0", 0.80), (2, "0.1.0", 0.75), (2, "0.2.0", 0.75)];
+        for (at, (steps, program, mean)) in versions.into_iter().enumerate() {
+            for seed in 0..3_i64 {
+                // Seeds and repetitions give identities.
+                let index = 10 * at as i64 + seed;
+                let task = json!({"kind": "noop", "index": 0, "steps": steps, "step_ms": 0, "after": [], "end": "done", "seed": index});
+                let id = TrialId::of(&task).unwrap();
+                tasks.push((id, serde_json::from_value(task).unwrap()));
+                made.push(MadeRow {
+                    id: id.hex(),
+                    kind: "noop".to_owned(),
+                    state: "done".to_owned(),
+                    attempts: 1,
+                    started: None,
+                    ended: Some(at as i64 * HOUR + seed),
+                    program: Some(program.to_owned()),
+                    host: None,
+                    device: None,
+                    model: None,
+                });
+                // The second sweep repeats what the first one has.
+                for sweep in [at as i64, 9] {
+                    placed.push(PlacedRow {
+                        sweep,
+                        stage: "heads".to_owned(),
+                        id: id.hex(),
+                        parameters: serde_json::from_value(json!({"vision": "a", "seed": seed})).unwrap(),
+                        reused: false,
+                    });
+                }
+                values.insert(
+                    id.hex(),
+                    BTreeMap::from([("auroc".to_owned(), mean + 0.001 * (seed * seed + at as i64 * seed) as f64)]),
+                );
+            }
+        }
+        let (lineage, names) =
+            (tasks.into_iter().collect(), BTreeMap::from([(0, "x@1".to_owned()), (9, "y@1".to_owned())]));
+        let versions = Versions {
+            lineage: &lineage,
+            made: &made,
+            placed: &placed,
+            values: &values,
+            names: &names,
+            stage: Some("heads"),
+            metric: "auroc",
+            maximize: Some(true),
+            changed: true,
+        };
+        let json = versions.table().to_json();
+        let column = |name: &str| -> Vec<Value> {
+            let at = json["columns"].as_array().unwrap().iter().position(|column| column == name).unwrap();
+            json["rows"].as_array().unwrap().iter().map(|row| row[at].clone()).collect()
+        };
+        assert_eq!(column("n"), [3, 3, 3], "a trial of two sweeps counts once");
+        assert_eq!(column("verdict"), ["", "worse", "alike"], "{json}");
+        assert_eq!(column("program"), ["0.1.0", "0.1.0", "0.2.0"]);
+        assert_eq!(column("made")[1], "1970-01-01T01:00:00Z");
+        assert_eq!(column("sweeps")[0], "x@1, y@1");
+        let settings = column("settings");
+        assert!(settings[0] != settings[1] && settings[1] == settings[2], "{settings:?}");
+        assert!(json["columns"].as_array().unwrap().iter().all(|name| name != "vision"), "it is the same in all cells");
+    }
+}

@@ -1,6 +1,6 @@
 //! What was planned, made from what, by whom and when, across all sweeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use permafrost_worker::{id::TrialId, task::Task};
 use serde_json::{Value, json};
@@ -117,6 +117,27 @@ impl Reader {
             Ok(PlacedRow { sweep, stage, id, parameters, reused: reused != 0 })
         };
         rows.into_iter().map(place).collect()
+    }
+
+    /// Trials of these sweeps that wait for an input, near or far, that ended without a result.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn blocked(&self, sweeps: &[i64]) -> Result<HashSet<String>, StoreError> {
+        let ids: Vec<String> = sqlx::query_scalar(
+            "WITH RECURSIVE blocked (trial) AS (
+                 SELECT e.trial FROM trial_inputs e JOIN trials i ON i.trial = e.input
+                 WHERE i.state IN ('failed', 'diverged', 'pruned', 'cancelled')
+                 UNION SELECT e.trial FROM blocked b JOIN trial_inputs e ON e.input = b.trial
+             )
+             SELECT DISTINCT t.id FROM blocked JOIN trials t USING (trial) JOIN sweep_trials st USING (trial)
+             WHERE t.state = 'waiting' AND st.sweep IN (SELECT value FROM json_each(?))",
+        )
+        .bind(json!(sweeps).to_string())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))?;
+        Ok(ids.into_iter().collect())
     }
 
     /// Results of the trials of these sweeps that are done, by trial and name.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use permafrost::{
     report::{Format, Style, Table, render},
     store::{QueryResult, ResultRow, SqlValue},
-    sweep::ReportSpec,
+    sweep::{ReportSpec, Spread},
 };
 use serde_json::{Value, json};
 
@@ -31,6 +31,9 @@ fn spec(value: &str, rows: &[&str], columns: &[&str]) -> ReportSpec {
         filter: serde_json::Map::new(),
         note: None,
         reference: None,
+        spread: Spread::Both,
+        baseline: serde_json::Map::new(),
+        reader: None,
     }
 }
 
@@ -322,7 +325,10 @@ fn a_table_of_nothing_says_so() {
     assert!(none.is_empty());
     assert!(terminal(none.clone(), 80).contains("no trials"));
     assert!(written(none.clone(), Format::Markdown).contains("no trials"));
-    assert_eq!(written(none.clone(), Format::Csv), "label,fraction,n,mean,sd,ci95,min,max,state,reference\n");
+    assert_eq!(
+        written(none.clone(), Format::Csv),
+        "label,fraction,n,mean,sd,ci95,min,max,state,reference,difference,low,high,best,p\n"
+    );
     assert_eq!(none.to_json()["rows"], json!([]));
     assert!(written(none, Format::Latex).contains("no trials"));
     let rows = Table::of_query(&QueryResult { columns: vec!["a".to_owned()], rows: Vec::new() });

@@ -57,6 +57,7 @@ shows! {
     range_in_a_grid: changed("learning_rate: {value: 3.0e-4}", "learning_rate: {min: 1.0e-4, max: 1.0e-3}");
     report_of_nothing: changed("value: classify.auroc", "value: classify.aurok");
     report_row: changed("rows: [label, vision, text]", "rows: [label, visoin, text]");
+    report_baseline: changed("rows: [label, vision, text]", "rows: [label, vision, text]\n    spread: se\n    baseline: {vision: nothing, fraction: 1.0}");
     missing_keys: "stages:\n  pretrain:\n    parameters: {vision: {value: dinov2-s}}\n";
     variable: "name: x\ndatasets:\n  d: {reader: rsna, root: \"${PERMAFROST_TEST_UNSET}/rsna\"}\nstages:\n  noop: {}\n";
     several_at_once: changed("epochs: {value: 5}", "epoch: {value: 5}").replace("fraction: {values", "fraction: {value");

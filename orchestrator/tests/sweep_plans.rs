@@ -63,6 +63,28 @@ fn table_1_is_the_papers_grid() {
     assert!(plan.missing.iter().all(|missing| !missing.cure.is_empty()));
 }
 
+/// Half of it is Table 1's: those trials are not run again.
+#[test]
+fn table_2_adds_covidx_to_table_1() {
+    let (one, plan) = (load("table1.yaml"), load("table2.yaml"));
+    let expected = [("fetch", 6), ("prepare", 3), ("embed", 8), ("pretrain", 5), ("rsna", 75), ("covidx", 75)];
+    assert_eq!(counts(&plan), expected);
+    check_order(&plan);
+    let ids = |plan: &Plan, stage: &str| -> HashSet<_> {
+        plan.trials.iter().filter(|trial| trial.stage == stage).map(|trial| trial.id).collect()
+    };
+    for stage in ["pretrain", "rsna"] {
+        assert!(ids(&plan, stage).is_subset(&ids(&one, stage)), "{stage}");
+    }
+    let heads: Vec<_> = plan.trials.iter().filter(|trial| trial.stage == "covidx").collect();
+    let Task::Classify(task) = &heads[0].task else { panic!() };
+    let numbers = (task.epochs, task.batch_size, task.learning_rate, task.weight_decay, task.patience, task.dropout);
+    assert_eq!(numbers, (50, 128, 5e-4, 0.05, Some(5), 0.1));
+    assert_eq!(plan.report[1].reader.as_deref(), Some("covidx"));
+    let missing: HashSet<&str> = plan.missing.iter().map(|missing| missing.what.as_str()).collect();
+    assert!(missing.iter().any(|what| what.contains("COVIDx")), "{missing:?}");
+}
+
 #[test]
 fn random_search_is_planned_the_same_every_time() {
     let (one, two) = (load("random-search.yaml"), load("random-search.yaml"));

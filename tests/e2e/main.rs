@@ -6,6 +6,7 @@
 mod bench;
 mod commands;
 mod data;
+mod history;
 mod monitor;
 mod operations;
 mod pixels;

@@ -1,5 +1,8 @@
 //! What can be typed: clap types, and nothing else.
 
+mod diff;
+mod history;
+mod results;
 mod sampling;
 
 use std::{path::PathBuf, time::Duration};
@@ -7,8 +10,13 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use self::sampling::Sampling;
-use crate::{coordinator::Timing, report::Format};
+pub use self::{
+    diff::Diff,
+    history::History,
+    results::{Output, Results},
+    sampling::Sampling,
+};
+use crate::coordinator::Timing;
 
 /// Exit codes, as `--help` shows them.
 const EXIT_CODES: &str = "\
@@ -66,8 +74,12 @@ pub enum Verb {
     Status(Status),
     /// Say why a trial is where it is, and what to do about it
     Explain(Explain),
-    /// Print the tables of a sweep
+    /// Print the tables of a sweep, or of the paper, filled from all sweeps
     Results(Results),
+    /// List sweeps and their revisions, or one result across them
+    History(History),
+    /// Say what differs between two trials or two sweeps, and what came of it
+    Diff(Diff),
     /// Ask the database; it cannot be changed this way
     Sql(Sql),
     /// Print what an attempt logged, or the coordinator
@@ -211,25 +223,6 @@ pub struct Explain {
     pub trial: String,
 }
 
-/// Arguments of `results`.
-#[derive(Debug, ClapArgs)]
-pub struct Results {
-    /// Name of a sweep [default: the one launched last]
-    pub sweep: Option<String>,
-    /// Form of the tables
-    #[arg(long, short, value_enum, default_value = "table")]
-    pub format: Format,
-    /// A row a trial instead of the report's cells
-    #[arg(long)]
-    pub trials: bool,
-    /// Trials of this stage only; implies --trials
-    #[arg(long, value_name = "STAGE")]
-    pub stage: Option<String>,
-    /// Write to this file instead
-    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    pub output: Option<PathBuf>,
-}
-
 /// Arguments of `sql`.
 #[derive(Debug, ClapArgs)]
 pub struct Sql {
@@ -238,7 +231,7 @@ pub struct Sql {
     pub query: String,
     /// Form of the answer
     #[arg(long, short, value_enum, default_value = "table")]
-    pub format: Format,
+    pub format: Output,
 }
 
 /// Arguments of `logs`.

@@ -94,6 +94,17 @@ pub enum CliError {
         /// What there is.
         cure: String,
     },
+    /// Arguments do not fit together.
+    #[error("{what}")]
+    Usage {
+        /// What.
+        what: String,
+        /// What would.
+        cure: String,
+    },
+    /// Tables cannot be written as Parquet.
+    #[error(transparent)]
+    Parquet(#[from] crate::report::parquet::ParquetError),
     /// A check of `doctor` failed; it was printed already.
     #[error("{0} of the checks failed")]
     Unhealthy(usize),
@@ -115,7 +126,7 @@ impl CliError {
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Sweep(_) => exit::USAGE,
+            Self::Sweep(_) | Self::Usage { .. } => exit::USAGE,
             Self::Missing(_) | Self::NoData(_) => exit::MISSING,
             Self::Findings(_) => exit::FINDINGS,
             Self::Unfinished(_) => exit::UNFINISHED,
@@ -151,7 +162,7 @@ impl CliError {
                 "`permafrost explain TRIAL` says more; `permafrost retry --failed` and the same command run them again"
                     .to_owned(),
             ),
-            Self::NotFound { cure, .. } => Some(cure.clone()),
+            Self::NotFound { cure, .. } | Self::Usage { cure, .. } => Some(cure.clone()),
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Some("check the path".to_owned()),
                 io::ErrorKind::PermissionDenied => Some("check its permissions".to_owned()),
@@ -159,6 +170,7 @@ impl CliError {
                 _ => None,
             },
             Self::Sweep(_)
+            | Self::Parquet(_)
             | Self::Unhealthy(_)
             | Self::Findings(_)
             | Self::NoData(_)

@@ -201,7 +201,7 @@ async fn report(global: &Global, reader: &Reader, sweep: &SweepRow, began: Insta
     let progress = reader.progress(sweep.sweep).await?;
     let results = reader.results(sweep.sweep).await?;
     let report = StoredReport::of_row(sweep)?;
-    let tables = report.tables(&results);
+    let tables = report.tables(&results::told(reader, sweep.sweep, results.clone()).await?);
     if global.json {
         ui::out(results::document(sweep, &tables, Format::Json)?)?;
     } else {

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::{
     args::{Args, Data, Global, Verb},
-    bench, completions, control, coordinator, data, doctor,
+    bench, completions, control, coordinator, data, diff, doctor,
     error::{CliError, exit},
-    explain, launch,
+    explain, history, launch,
     logging::{self, LogFile},
     logs, plan, results, schema, sql, status, ui, worker,
 };
@@ -80,6 +80,8 @@ fn run(global: Global, verb: Verb) -> Result<(), CliError> {
             Verb::Status(args) => status::run(&global, &args).await,
             Verb::Explain(args) => explain::run(&global, &args).await,
             Verb::Results(args) => results::run(&global, &args).await,
+            Verb::History(args) => history::run(&global, &args).await,
+            Verb::Diff(args) => diff::run(&global, &args).await,
             Verb::Sql(args) => sql::run(&global, &args).await,
             Verb::Logs(args) => logs::run(&global, &args).await,
             Verb::Retry(args) => control::retry(&global, &args).await,

@@ -2,15 +2,15 @@
 
 use std::io::Read;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
-    args::{Global, Sql},
+    args::{Global, Output, Sql},
     error::CliError,
-    ui,
+    output,
 };
 use crate::{
-    report::{Format, Table, render},
+    report::Table,
     store::{DATABASE, QueryResult, Reader, SqlValue},
 };
 
@@ -24,10 +24,8 @@ pub(super) async fn run(global: &Global, args: &Sql) -> Result<(), CliError> {
     }
     let reader = Reader::open(&global.home.join(DATABASE)).await?;
     let result = reader.query(&query).await?;
-    if global.json || args.format == Format::Json {
-        return ui::json(&objects(&result));
-    }
-    ui::out(render(&[Table::of_query(&result)], args.format, ui::style()).trim_end())
+    let format = if global.json { Output::Json } else { args.format };
+    output::write(&[Table::of_query(&result)], format, None, || json!(objects(&result)))
 }
 
 /// Names of columns; one that comes again is numbered, so that no value is lost.

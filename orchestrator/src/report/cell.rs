@@ -1,10 +1,10 @@
 //! Trials that agree in rows and columns.
 
-use super::student;
+use super::stats::{self, Interval, Paired};
 use crate::store::ResultRow;
 
 /// One cell.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Cell {
     /// Its trials.
     pub(super) trials: usize,
@@ -16,6 +16,30 @@ pub(super) struct Cell {
     pub(super) best: bool,
     /// A published value.
     pub(super) reference: Option<f64>,
+    /// The published value is all there is: it is a row of the paper.
+    pub(super) published: bool,
+    /// Results by what pairs them with those of other cells; see [`super::pairing`].
+    pub(super) pairs: Vec<(String, f64)>,
+    /// Compared with the best of the column, or with the baseline.
+    pub(super) compared: Option<Compared>,
+}
+
+/// A cell compared with another one of its column.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Compared {
+    /// The tests.
+    pub(super) paired: Paired,
+    /// Of the t test, by Holm's correction over the column.
+    pub(super) p_t: Option<f64>,
+    /// Of the signed-rank test, likewise.
+    pub(super) p_wilcoxon: Option<f64>,
+}
+
+impl Compared {
+    /// Whether it cannot be told from the other; none where no test says.
+    pub(super) fn alike(&self) -> Option<bool> {
+        self.p_t.map(|p| p >= stats::LEVEL)
+    }
 }
 
 /// Numbers of a cell.
@@ -27,30 +51,56 @@ pub(super) struct Summary {
     pub(super) mean: f64,
     /// Sample standard deviation; none for one result.
     pub(super) sd: Option<f64>,
-    /// Half width of the 95 % interval of the mean.
+    /// Half width of the 95 % interval of the mean by Student's t, as in the view `cells`.
     pub(super) ci95: Option<f64>,
+    /// The 95 % interval of the mean, which of a share does not leave [0, 1].
+    pub(super) interval: Option<Interval>,
     /// Least.
     pub(super) min: f64,
     /// Greatest.
     pub(super) max: f64,
 }
 
+/// What a table says of a trial that waits for an input that ended without a result; the database calls it waiting.
+pub const BLOCKED: &str = "blocked";
+
+/// Whether a result is a share, which lies in [0, 1].
+pub(super) fn is_share(metric: &str) -> bool {
+    let base = metric.strip_prefix("val_").or_else(|| metric.strip_prefix("test_")).unwrap_or(metric);
+    matches!(base, "auroc" | "accuracy") || base.starts_with("recall_") || base.starts_with("dice")
+}
+
+/// The result of a trial that is done.
+pub(super) fn value(trial: &ResultRow, metric: &str) -> Option<f64> {
+    match trial.state.as_str() {
+        "done" => trial.values.get(metric).copied().filter(|value| value.is_finite()),
+        _ => None,
+    }
+}
+
 impl Cell {
     /// From trials and the result to show.
     pub(super) fn new(trials: &[&ResultRow], metric: &str) -> Self {
-        let value = |trial: &ResultRow| match trial.state.as_str() {
-            "done" => trial.values.get(metric).copied().filter(|value| value.is_finite()),
-            _ => None,
-        };
-        let values: Vec<f64> = trials.iter().filter_map(|trial| value(trial)).collect();
-        let reasons = trials.iter().filter(|trial| value(trial).is_none()).map(|trial| reason(&trial.state));
+        let values: Vec<f64> = trials.iter().filter_map(|trial| value(trial, metric)).collect();
+        let reasons = trials.iter().filter(|trial| value(trial, metric).is_none()).map(|trial| reason(&trial.state));
         let reason = reasons.max_by_key(|(weight, _)| *weight).map(|(_, word)| word);
-        Self { trials: trials.len(), summary: Summary::of(&values), reason, best: false, reference: None }
+        Self { trials: trials.len(), summary: Summary::of(&values, is_share(metric)), reason, ..Self::default() }
     }
 
-    /// `done`, `partial`, or why there is no result.
+    /// A value of a published table.
+    pub(super) fn of_paper(value: f64) -> Self {
+        Self { reference: Some(value), published: true, ..Self::default() }
+    }
+
+    /// Nothing, and why.
+    pub(super) fn without(reason: &'static str) -> Self {
+        Self { reason: Some(reason), ..Self::default() }
+    }
+
+    /// `done`, `partial`, `published`, or why there is no result.
     pub(super) fn state(&self) -> &'static str {
         match (&self.summary, self.reason) {
+            _ if self.published => "published",
             (Some(_), None) => "done",
             (Some(_), Some(_)) => "partial",
             (None, reason) => reason.unwrap_or("waiting"),
@@ -62,6 +112,11 @@ impl Cell {
         self.summary.as_ref().map(|summary| summary.mean)
     }
 
+    /// What it is compared by: the mean, or in a row of the paper the value there.
+    pub(super) fn score(&self) -> Option<f64> {
+        if self.published { self.reference } else { self.mean() }
+    }
+
     /// Measured less published.
     pub(super) fn difference(&self) -> Option<f64> {
         Some(self.mean()? - self.reference?)
@@ -71,8 +126,9 @@ impl Cell {
 /// Why a trial has no result; where trials differ, the one with the greatest weight is told.
 fn reason(state: &str) -> (u8, &'static str) {
     match state {
-        "failed" => (7, "failed"),
-        "diverged" => (6, "diverged"),
+        "failed" => (8, "failed"),
+        "diverged" => (7, "diverged"),
+        BLOCKED => (6, BLOCKED),
         "cancelled" => (5, "cancelled"),
         "pruned" => (4, "pruned"),
         "done" => (3, "no value"),
@@ -82,17 +138,18 @@ fn reason(state: &str) -> (u8, &'static str) {
 }
 
 impl Summary {
-    fn of(values: &[f64]) -> Option<Self> {
+    /// Of values; `share` says that they lie in [0, 1].
+    pub(super) fn of(values: &[f64], share: bool) -> Option<Self> {
         let first = *values.first()?;
         let n = values.len();
         // Around the first value: equal values have exactly that mean and no spread.
         let mean = first + values.iter().map(|value| value - first).sum::<f64>() / n as f64;
         let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
-        let sd = (n > 1).then(|| (squares / (n - 1) as f64).sqrt());
-        let ci95 = sd.map(|sd| sd / (n as f64).sqrt() * student::quantile_975(n - 1));
-        let (min, max) = values.iter().fold((first, first), |(min, max), value| (min.min(*value), max.max(*value)));
         let finite = |number: &f64| number.is_finite();
-        Some(Self { n, mean, sd: sd.filter(finite), ci95: ci95.filter(finite), min, max })
-            .filter(|s| s.mean.is_finite())
+        let sd = (n > 1).then(|| (squares / (n - 1) as f64).sqrt()).filter(finite);
+        let ci95 = sd.map(|sd| sd / (n as f64).sqrt() * stats::quantile_975(n - 1)).filter(finite);
+        let interval = sd.and_then(|sd| stats::of_mean(n, mean, sd, share));
+        let (min, max) = values.iter().fold((first, first), |(min, max), value| (min.min(*value), max.max(*value)));
+        Some(Self { n, mean, sd, ci95, interval, min, max }).filter(|s| s.mean.is_finite())
     }
 }

@@ -24,9 +24,8 @@ pub(super) fn table(table: &Table) -> String {
 
 /// A line a cell.
 fn cells(grid: &Grid, writer: &mut Writer<Vec<u8>>) -> csv::Result<()> {
-    let numbers = ["n", "mean", "sd", "ci95", "min", "max", "state", "reference"];
     let names = grid.rows.names.iter().chain(&grid.columns.names).map(String::as_str);
-    writer.write_record(names.chain(numbers))?;
+    writer.write_record(names.chain(NUMBERS))?;
     for (row, cells) in grid.rows.keys.iter().zip(&grid.cells) {
         for (column, cell) in grid.columns.keys.iter().zip(cells) {
             let Some(cell) = cell else { continue };
@@ -36,7 +35,11 @@ fn cells(grid: &Grid, writer: &mut Writer<Vec<u8>>) -> csv::Result<()> {
     Ok(())
 }
 
-fn fields(cell: &Cell) -> [String; 8] {
+/// Names of the numbers of a cell; what is new stands at the end.
+const NUMBERS: [&str; 13] =
+    ["n", "mean", "sd", "ci95", "min", "max", "state", "reference", "difference", "low", "high", "best", "p"];
+
+fn fields(cell: &Cell) -> [String; 13] {
     let text = |number: Option<f64>| number.map(|number| number.to_string()).unwrap_or_default();
     let summary = cell.summary.as_ref();
     [
@@ -48,6 +51,11 @@ fn fields(cell: &Cell) -> [String; 8] {
         text(summary.map(|summary| summary.max)),
         cell.state().to_owned(),
         text(cell.reference),
+        text(cell.difference()),
+        text(summary.and_then(|summary| summary.interval).map(|interval| interval.low)),
+        text(summary.and_then(|summary| summary.interval).map(|interval| interval.high)),
+        cell.best.to_string(),
+        text(cell.compared.as_ref().and_then(|compared| compared.p_t)),
     ]
 }
 

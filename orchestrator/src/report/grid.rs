@@ -1,20 +1,27 @@
 //! Cells by parameters: an entry of `report:`.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use serde_json::{Map, Value};
 
 use super::{
     axis::Axis,
-    cell::Cell,
+    cell::{BLOCKED, Cell, is_share},
     number::{self, Precision},
-    reference::Reference,
+    pairing,
+    paper::Printed,
 };
-use crate::{store::ResultRow, sweep::ReportSpec};
+use crate::{
+    store::ResultRow,
+    sweep::{ReportSpec, Spread},
+};
 
 /// Most places for cells. Parameters with a value a trial, such as those of a random search, would make a table of mostly
 /// nothing.
 const MAX_PLACES: usize = 100_000;
+
+/// Beside a cell that cannot be told from the one that it is compared with.
+pub(super) const ALIKE: &str = "≈";
 
 /// A table of cells.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +37,15 @@ pub(super) struct Grid {
     pub(super) turned: bool,
     /// The published table that was asked for.
     pub(super) asked: Option<String>,
-    pub(super) reference: Option<&'static Reference>,
+    pub(super) reference: Option<&'static Printed>,
+    /// What stands beside a mean.
+    pub(super) spread: Spread,
+    /// What rows are compared with, as asked for: values of row parameters. Without any, it is the best of the column.
+    pub(super) baseline: Map<String, Value>,
+    /// It has the paper's layout: per cent with one decimal (numbers for programs stay in [0, 1]), and all rows of a column compare.
+    pub(super) paper: bool,
+    /// What else is to be said under it.
+    pub(super) remarks: Vec<String>,
 }
 
 impl Grid {
@@ -50,10 +65,16 @@ impl Grid {
         for (trial, place) in trials.iter().zip(row_of.into_iter().zip(column_of)) {
             members.entry(place).or_default().push(trial);
         }
-        let cell = |row, column| members.get(&(row, column)).map(|trials| Cell::new(trials, &spec.metric));
+        let keys = pairing::keys(members.values().map(Vec::as_slice), &[&spec.rows, &spec.columns]);
+        let cell = |row, column| {
+            members.get(&(row, column)).map(|trials| Cell {
+                pairs: pairing::values(trials, &spec.metric, &keys),
+                ..Cell::new(trials, &spec.metric)
+            })
+        };
         let cells =
             (0..rows.keys.len()).map(|row| (0..columns.keys.len()).map(|column| cell(row, column)).collect()).collect();
-        let reference = spec.reference.as_deref().and_then(Reference::named);
+        let reference = spec.reference.as_deref().and_then(Printed::named);
         let mut grid = Self {
             stage: spec.stage.clone(),
             metric: spec.metric.clone(),
@@ -64,25 +85,30 @@ impl Grid {
             turned,
             asked: spec.reference.clone(),
             reference,
+            spread: spec.spread,
+            baseline: spec.baseline.clone(),
+            paper: false,
+            remarks: Vec::new(),
         };
-        grid.refer(&spec.filter);
+        grid.refer(spec);
         grid.mark_best();
+        grid.compare();
         grid
     }
 
     /// Finds the published values.
-    fn refer(&mut self, filter: &Map<String, Value>) {
-        let Some(reference) = self.reference.filter(|reference| reference.metric == self.metric) else { return };
+    fn refer(&mut self, spec: &ReportSpec) {
+        let Some(reference) = self.reference.filter(|reference| reference.has(&self.metric)) else { return };
         for (row, cells) in self.cells.iter_mut().enumerate() {
             for (column, cell) in cells.iter_mut().enumerate() {
                 let Some(cell) = cell else { continue };
                 let (rows, columns) = (&self.rows, &self.columns);
-                cell.reference = reference.value(|name| {
+                cell.reference = reference.value(&self.metric, spec.reader.as_deref(), |name| {
                     let on = |axis: &Axis| axis.names.iter().position(|known| known == name);
                     match (on(rows), on(columns)) {
                         (Some(level), _) => Some(&self.rows.keys[row][level]),
                         (None, Some(level)) => Some(&self.columns.keys[column][level]),
-                        (None, None) => match filter.get(name)? {
+                        (None, None) => match spec.filter.get(name)? {
                             Value::Array(list) if list.len() == 1 => list.first(),
                             value => Some(value),
                         },
@@ -92,27 +118,70 @@ impl Grid {
         }
     }
 
-    /// Marks the best cell of each column. With several row parameters only cells with the same outermost value are compared:
-    /// that is often a label, and labels are not equally hard.
-    fn mark_best(&mut self) {
-        let Some(maximize) = self.maximize else { return };
-        let nested = self.rows.names.len() > 1;
+    /// Rows that are compared with each other: with several row parameters those with the same outermost value, for that is often a
+    /// label, and labels are not equally hard.
+    fn groups(&self) -> Vec<Range<usize>> {
+        let nested = self.rows.names.len() > 1 && !self.paper;
         let starts: Vec<usize> =
             (0..self.cells.len()).filter(|row| *row == 0 || nested && self.rows.begins_group(*row)).collect();
-        for (at, start) in starts.iter().enumerate() {
-            let end = starts.get(at + 1).copied().unwrap_or(self.cells.len());
+        let end = |at: usize| starts.get(at + 1).copied().unwrap_or(self.cells.len());
+        starts.iter().enumerate().map(|(at, start)| *start..end(at)).collect()
+    }
+
+    /// Marks the best cell of each column.
+    pub(super) fn mark_best(&mut self) {
+        let Some(maximize) = self.maximize else { return };
+        for rows in self.groups() {
             for column in 0..self.columns.keys.len() {
-                let group = &mut self.cells[*start..end];
-                let means: Vec<f64> = group.iter().filter_map(|row| row[column].as_ref()?.mean()).collect();
-                let best = means.iter().copied().reduce(if maximize { f64::max } else { f64::min });
-                if means.len() < 2 {
+                let group = &mut self.cells[rows.clone()];
+                let scores: Vec<f64> = group.iter().filter_map(|row| row[column].as_ref()?.score()).collect();
+                let best = scores.iter().copied().reduce(if maximize { f64::max } else { f64::min });
+                if scores.len() < 2 {
                     continue;
                 }
                 for cell in group.iter_mut().filter_map(|row| row[column].as_mut()) {
-                    cell.best = cell.mean().is_some() && cell.mean() == best;
+                    cell.best = cell.score().is_some() && cell.score() == best;
                 }
             }
         }
+    }
+
+    /// Compares each cell of a column with the best one there, or with the baseline, pair by pair.
+    pub(super) fn compare(&mut self) {
+        for rows in self.groups() {
+            for column in 0..self.columns.keys.len() {
+                let Some(against) = self.against(rows.clone(), column) else { continue };
+                let Some(others) = self.cells[against][column].as_ref().map(|cell| cell.pairs.clone()) else {
+                    continue;
+                };
+                let paired = |row: usize| {
+                    let cell = self.cells[row][column].as_ref().filter(|_| row != against)?;
+                    pairing::compare(&cell.pairs, &others)
+                };
+                let compared = pairing::family(rows.clone().map(paired).collect());
+                for (row, compared) in rows.clone().zip(compared) {
+                    if let Some(cell) = self.cells[row][column].as_mut() {
+                        cell.compared = compared;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The row of a group that the others are compared with in a column.
+    fn against(&self, mut rows: Range<usize>, column: usize) -> Option<usize> {
+        if self.baseline.is_empty() {
+            return rows.find(|row| self.cells[*row][column].as_ref().is_some_and(|cell| cell.best && !cell.published));
+        }
+        let is = |row: &usize| {
+            self.baseline.iter().all(|(name, value)| {
+                let level = self.rows.names.iter().position(|known| known == name);
+                level.is_some_and(|level| number::identity(&self.rows.keys[*row][level]) == number::identity(value))
+            })
+        };
+        let found: Vec<usize> = rows.filter(is).collect();
+        // Several rows are no baseline.
+        if let [row] = found[..] { Some(row) } else { None }
     }
 
     /// All cells.
@@ -127,15 +196,21 @@ impl Grid {
 
     /// How its numbers are written.
     pub(super) fn precision(&self) -> Precision {
+        if self.paper {
+            return Precision::Fixed(1);
+        }
         let numbers = |cell: &Cell| {
-            let summary = cell.summary.clone();
-            [summary.as_ref().map(|s| s.mean), summary.and_then(|s| s.ci95), cell.reference]
+            let summary = cell.summary.as_ref();
+            [summary.map(|s| s.mean), summary.and_then(|s| s.sd), cell.reference]
         };
         Precision::of(self.all().flat_map(numbers).flatten(), 4)
     }
 
     /// What the table shows: the result, and ` by` the parameters of its columns.
     pub(super) fn subject(&self) -> (String, String) {
+        if self.paper {
+            return (format!("{} [%]", self.metric), String::new());
+        }
         let names = &self.columns.names;
         let by = if names.is_empty() { String::new() } else { format!(" by {}", names.join(", ")) };
         (format!("{}.{}", self.stage, self.metric), by)
@@ -146,29 +221,64 @@ impl Grid {
         if self.columns.names.is_empty() { vec![self.metric.clone()] } else { self.columns.labels[column].clone() }
     }
 
-    /// What signs mean that the table has. `brackets`: where published values stand.
-    pub(super) fn legend(&self, note: bool, brackets: &str) -> Vec<String> {
-        let mut lines = Vec::new();
-        // Who writes a note says there what the numbers are.
-        if !note && self.all().any(|cell| cell.summary.as_ref().is_some_and(|summary| summary.ci95.is_some())) {
-            lines.push("±: half width of the 95 % interval of the mean (Student's t)".to_owned());
-        }
+    /// What signs mean that the table has. `beside`: where published values stand.
+    pub(super) fn legend(&self, beside: &str) -> Vec<String> {
+        let mut lines = self.signs();
         if self.all().any(|cell| cell.state() == "partial") {
             lines.push("(k/n): k of n trials have a result".to_owned());
+        }
+        if self.all().any(|cell| cell.reason == Some(BLOCKED)) {
+            lines.push(format!(
+                "{BLOCKED}: waits for an input that ended without a result; `permafrost status` says which"
+            ));
         }
         if self.turned {
             lines.push("there are too many columns: they are shown as rows".to_owned());
         }
         match (&self.asked, self.reference) {
-            (Some(_), Some(reference)) if self.refers() => {
+            (Some(_), Some(reference)) if self.all().any(|cell| cell.reference.is_some() && !cell.published) => {
                 lines.push(format!(
-                    "{brackets}: the published value ({}), and measured less published",
-                    reference.short
+                    "{beside}: the published value ({}), and measured less published",
+                    reference.short()
                 ));
             }
+            (Some(_), Some(_)) if self.refers() => {}
             (Some(name), Some(_)) => lines.push(format!("{name} has no values for these cells")),
             (Some(name), None) => lines.push(format!("this version does not know the reference {name}")),
             (None, _) => {}
+        }
+        lines.extend(self.remarks.iter().cloned());
+        lines
+    }
+
+    /// What stands beside a mean, and what says how rows compare.
+    fn signs(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.all().any(|cell| cell.summary.as_ref().is_some_and(|summary| summary.sd.is_some())) {
+            let interval = if is_share(&self.metric) {
+                "[low, high]: 95 % interval of the mean (Student's t on the logit scale)"
+            } else {
+                "[low, high]: 95 % interval of the mean (Student's t)"
+            };
+            let sd = "±: standard deviation";
+            lines.push(match self.spread {
+                Spread::Sd => sd.to_owned(),
+                Spread::Ci95 => interval.to_owned(),
+                Spread::Both => format!("{sd}; {interval}"),
+            });
+        }
+        let compared = || self.all().filter_map(|cell| cell.compared.as_ref());
+        let other = if self.baseline.is_empty() {
+            "the best of its column".to_owned()
+        } else {
+            let named = self.baseline.iter().map(|(name, value)| format!("{name} {}", number::plain(value)));
+            named.collect::<Vec<_>>().join(", ")
+        };
+        if compared().any(|compared| compared.alike() == Some(true)) {
+            lines.push(format!("{ALIKE}: not distinguishable from {other} (paired t test, Holm, 5 %)"));
+        }
+        if let Some(refused) = compared().find_map(|compared| compared.paired.refused) {
+            lines.push(format!("not all cells are tested against {other}: {}", refused.word()));
         }
         lines
     }

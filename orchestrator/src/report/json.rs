@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     axis::Axis,
-    cell::Cell,
+    cell::{Cell, Compared},
     grid::Grid,
     table::{Body, Table},
 };
@@ -25,7 +25,10 @@ pub(super) fn table(table: &Table) -> Value {
             "stage": grid.stage,
             "metric": grid.metric,
             "maximize": grid.maximize,
-            "reference": grid.reference.map(|reference| json!({"name": reference.name, "citation": reference.citation})),
+            "reference": grid.reference.map(|reference| json!({"name": reference.name, "citation": reference.citation()})),
+            "spread": grid.spread,
+            "baseline": grid.baseline,
+            "remarks": grid.remarks,
             "row_parameters": grid.rows.names,
             "column_parameters": grid.columns.names,
             "columns": (0..grid.columns.keys.len()).map(|at| parameters(&grid.columns, at)).collect::<Vec<_>>(),
@@ -43,7 +46,7 @@ fn parameters(axis: &Axis, at: usize) -> Map<String, Value> {
     axis.names.iter().cloned().zip(axis.keys[at].iter().cloned()).collect()
 }
 
-fn cell(cell: &Cell) -> Value {
+pub(super) fn cell(cell: &Cell) -> Value {
     let summary = cell.summary.as_ref();
     json!({
         "state": cell.state(),
@@ -53,10 +56,30 @@ fn cell(cell: &Cell) -> Value {
         "mean": summary.map(|summary| summary.mean),
         "sd": summary.and_then(|summary| summary.sd),
         "ci95": summary.and_then(|summary| summary.ci95),
+        "low": summary.and_then(|summary| summary.interval).map(|interval| interval.low),
+        "high": summary.and_then(|summary| summary.interval).map(|interval| interval.high),
         "min": summary.map(|summary| summary.min),
         "max": summary.map(|summary| summary.max),
         "best": cell.best,
         "reference": cell.reference,
         "difference": cell.difference(),
+        "compared": cell.compared.as_ref().map(compared),
+    })
+}
+
+fn compared(compared: &Compared) -> Value {
+    let paired = &compared.paired;
+    let tested = paired.n > 0;
+    json!({
+        "pairs": paired.n,
+        "difference": tested.then_some(paired.difference),
+        "low": paired.interval.map(|interval| interval.low),
+        "high": paired.interval.map(|interval| interval.high),
+        "p_t": paired.p_t,
+        "p_t_holm": compared.p_t,
+        "p_wilcoxon": paired.p_wilcoxon,
+        "p_wilcoxon_holm": compared.p_wilcoxon,
+        "alike": compared.alike(),
+        "refused": paired.refused.map(|refused| refused.word()),
     })
 }

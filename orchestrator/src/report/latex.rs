@@ -47,7 +47,7 @@ struct Tabular {
 impl Tabular {
     fn new(table: &Table) -> Self {
         let mut tabular = match &table.body {
-            Body::Grid(grid) => Self::grid(grid, &table.title, table.note.is_some()),
+            Body::Grid(grid) => Self::grid(grid, &table.title),
             Body::List(list) => Self::list(list, &table.title),
         };
         if let Some(note) = &table.note {
@@ -56,7 +56,7 @@ impl Tabular {
         tabular
     }
 
-    fn grid(grid: &Grid, title: &str, note: bool) -> Self {
+    fn grid(grid: &Grid, title: &str) -> Self {
         let (stub, columns) = (grid.rows.names.len(), grid.columns.keys.len());
         let (value, by) = grid.subject();
         let shown = sheet::shown(grid);
@@ -69,7 +69,7 @@ impl Tabular {
             let labels = grid.rows.labels[at].iter().enumerate();
             let labels = labels.map(|(level, label)| if level < repeated { String::new() } else { escape(label) });
             body.push(line(labels.chain(cells.iter().map(measured))));
-            if grid.refers() {
+            if cells.iter().any(Shown::refers) {
                 let published = cells.iter().map(published);
                 body.push(line((0..stub).map(|_| String::new()).chain(published)));
             }
@@ -85,7 +85,7 @@ impl Tabular {
             align: "l".repeat(stub.max(usize::from(columns == 0))) + &"r".repeat(columns),
             header: header(grid),
             body,
-            notes: grid.legend(note, "second lines").iter().map(|text| escape(text)).collect(),
+            notes: grid.legend("second lines").iter().map(|text| escape(text)).collect(),
             letters: widths.sum::<usize>() + labels.max().unwrap_or_default(),
         }
     }
@@ -223,6 +223,7 @@ fn escape(text: &str) -> String {
             '±' => out.push_str("$\\pm$"),
             '×' => out.push_str("$\\times$"),
             '≤' => out.push_str("$\\leq$"),
+            '≈' => out.push_str("$\\approx$"),
             '≥' => out.push_str("$\\geq$"),
             '−' => out.push_str("$-$"),
             '–' => out.push_str("--"),

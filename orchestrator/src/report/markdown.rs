@@ -21,7 +21,7 @@ pub(super) fn table(table: &Table) -> String {
             let (value, by) = grid.subject();
             blocks.push(format!("`{value}`{}", escape(&by)));
             blocks.push(if table.is_empty() { EMPTY.to_owned() } else { self::grid(grid) });
-            notes.extend(grid.legend(table.note.is_some(), "in brackets").iter().map(|line| escape(line)));
+            notes.extend(grid.legend("in brackets at the end").iter().map(|line| escape(line)));
         }
         Body::List(list) => blocks.push(self::list(list)),
     }

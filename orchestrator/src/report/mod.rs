@@ -2,20 +2,28 @@
 
 mod axis;
 mod cell;
+mod columns;
+mod compare;
 mod delimited;
 mod grid;
 mod json;
 mod latex;
+pub mod lineage;
 mod list;
 mod markdown;
 mod number;
-mod reference;
+mod pairing;
+pub mod paper;
+pub mod parquet;
 mod render;
 mod sheet;
-mod student;
+mod stats;
 mod table;
 mod terminal;
 mod usage;
+pub(crate) mod versions;
 
+pub use cell::BLOCKED;
+pub use columns::parquet as to_parquet;
 pub use render::{Format, Style, render};
 pub use table::Table;

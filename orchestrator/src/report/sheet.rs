@@ -1,14 +1,22 @@
 //! What all formats for people share: texts by row and column, and how they are meant.
 
-use super::{cell::Cell, grid::Grid, list::List, number::Precision};
+use super::{
+    cell::Cell,
+    grid::{ALIKE, Grid},
+    list::List,
+    number::Precision,
+};
+use crate::sweep::Spread;
 
 /// A cell's texts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Shown {
     /// The mean, or why there is none.
     pub(super) value: String,
-    /// Half width of the interval, such as `±0.010`.
-    pub(super) interval: Option<String>,
+    /// What it varies by, such as `±0.010`, `[0.76, 0.79]`, or both.
+    pub(super) spread: Option<String>,
+    /// It cannot be told from the one that it is compared with.
+    pub(super) alike: bool,
     /// Such as `(2/3)`.
     pub(super) partial: Option<String>,
     /// The published value.
@@ -22,34 +30,52 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) fn new(cell: Option<&Cell>, precision: Precision) -> Self {
+    pub(super) fn new(cell: Option<&Cell>, grid: &Grid, precision: Precision) -> Self {
         let Some(cell) = cell else {
             return Self { value: super::number::NOTHING.to_owned(), word: true, ..Self::default() };
         };
+        let scale = if grid.paper { 100.0 } else { 1.0 };
+        let show = |number: f64| precision.show(scale * number);
         let summary = cell.summary.as_ref();
         let partial = summary.filter(|summary| summary.n < cell.trials);
+        let sd = summary.and_then(|summary| summary.sd).map(|sd| format!("±{}", show(sd)));
+        let interval = summary.and_then(|summary| summary.interval);
+        let interval = interval.map(|interval| format!("[{}, {}]", show(interval.low), show(interval.high)));
+        let spread = match grid.spread {
+            Spread::Sd => sd,
+            Spread::Ci95 => interval,
+            Spread::Both => sd.zip(interval).map(|(sd, interval)| format!("{sd} {interval}")),
+        };
+        let reference = cell.reference.filter(|_| !cell.published).map(show);
         Self {
-            value: summary.map_or_else(|| cell.state().to_owned(), |summary| precision.show(summary.mean)),
-            interval: summary.and_then(|summary| summary.ci95).map(|ci95| format!("±{}", precision.show(ci95))),
+            value: cell.score().map_or_else(|| cell.state().to_owned(), show),
+            spread,
+            alike: cell.compared.as_ref().and_then(|compared| compared.alike()) == Some(true),
             partial: partial.map(|summary| format!("({}/{})", summary.n, cell.trials)),
-            reference: cell.reference.map(|reference| precision.show(reference)),
-            difference: cell.difference().map(|difference| precision.signed(difference)),
-            word: summary.is_none(),
+            reference,
+            difference: cell.difference().map(|difference| precision.signed(scale * difference)),
+            word: cell.score().is_none(),
             best: cell.best,
         }
     }
 
-    /// Value, interval and what it lacks.
+    /// Value, spread, comparison and what it lacks.
     pub(super) fn text(&self) -> String {
-        let parts = [Some(&self.value), self.interval.as_ref(), self.partial.as_ref()];
+        let alike = self.alike.then(|| ALIKE.to_owned());
+        let parts = [Some(&self.value), self.spread.as_ref(), alike.as_ref(), self.partial.as_ref()];
         parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether the published value stands beside it, and not in its place.
+    pub(super) fn refers(&self) -> bool {
+        self.reference.is_some()
     }
 }
 
 /// All cells of a grid as texts.
 pub(super) fn shown(grid: &Grid) -> Vec<Vec<Shown>> {
     let precision = grid.precision();
-    grid.cells.iter().map(|row| row.iter().map(|cell| Shown::new(cell.as_ref(), precision)).collect()).collect()
+    grid.cells.iter().map(|row| row.iter().map(|cell| Shown::new(cell.as_ref(), grid, precision)).collect()).collect()
 }
 
 /// All values of a list as texts, by row.

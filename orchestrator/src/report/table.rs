@@ -2,7 +2,12 @@
 
 use serde_json::Value;
 
-use super::{grid::Grid, json, list::List};
+use super::{
+    compare,
+    grid::Grid,
+    json,
+    list::{Column, List},
+};
 use crate::{
     store::{QueryResult, ResultRow},
     sweep::ReportSpec,
@@ -39,6 +44,35 @@ impl Table {
     /// then all results.
     pub fn of_trials(stage: &str, results: &[ResultRow]) -> Self {
         Self { title: format!("Trials of {stage}"), note: None, body: Body::List(List::of_trials(stage, results)) }
+    }
+
+    /// The cells of a `report:` entry, each value of `parameter` against the best one, or against `against`, where all else is equal: means, paired
+    /// differences and tests. None where the entry has no such parameter in its rows and columns, or nothing says which is the best.
+    pub fn of_comparison(
+        spec: &ReportSpec,
+        results: &[ResultRow],
+        maximize: Option<bool>,
+        parameter: &str,
+        against: Option<&Value>,
+    ) -> Option<Self> {
+        let list = compare::compare(spec, results, maximize, parameter, against)?;
+        let title = format!("{}: {} by {parameter}, paired over the seeds", spec.title, spec.metric);
+        let note = "difference: mean over the pairs, with its 95 % interval (Student's t); p: two-sided, of the paired t test and of Wilcoxon's \
+                    signed-rank test (from 6 pairs on), corrected by Holm over the values of a cell; verdict: that of the t test, 5 %";
+        Some(Self { title, note: Some(note.to_owned()), body: Body::List(list) })
+    }
+
+    /// Rows as they are: columns that hold parameters first, `parameters` of them.
+    pub(crate) fn of_rows(
+        title: &str,
+        note: Option<String>,
+        names: &[String],
+        parameters: usize,
+        rows: Vec<Vec<Value>>,
+    ) -> Self {
+        let column = |(at, name): (usize, &String)| Column { name: name.clone(), parameter: at < parameters };
+        let columns = names.iter().enumerate().map(column).collect();
+        Self { title: title.to_owned(), note, body: Body::List(List { columns, rows }) }
     }
 
     /// What a query gave.

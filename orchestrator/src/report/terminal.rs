@@ -5,7 +5,8 @@ use std::ops::Range;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, LineStyle, TableStyle};
 
 use super::{
-    grid::Grid,
+    cell::BLOCKED,
+    grid::{ALIKE, Grid},
     list::List,
     markdown::EMPTY,
     render::Style,
@@ -46,7 +47,7 @@ pub(super) fn table(table: &Table, style: Style) -> String {
             out += &emphasis(&subject, "2", style);
             out.push('\n');
             out += &if table.is_empty() { format!("{EMPTY}\n") } else { draw_grid(grid, style) };
-            notes.extend(grid.legend(table.note.is_some(), "second lines").iter().map(|line| clean(line)));
+            notes.extend(grid.legend("second lines").iter().map(|line| clean(line)));
         }
         Body::List(list) if list.columns.is_empty() => out += "no rows\n",
         Body::List(list) => {
@@ -135,7 +136,7 @@ fn of_grid(grid: &Grid, sections: bool) -> Sheet {
             texts[0].text.insert_str(0, INDENT);
         }
         rows.push(texts.into_iter().chain(cells.iter().zip(&layouts).map(|(cell, to)| to.measured(cell))).collect());
-        if grid.refers() {
+        if cells.iter().any(Shown::refers) {
             let empty = std::iter::repeat_n(Text::default(), stub);
             rows.push(empty.chain(cells.iter().zip(&layouts).map(|(cell, to)| to.published(cell))).collect());
         }
@@ -158,7 +159,8 @@ fn stub(grid: &Grid, sections: bool) -> Vec<Column> {
 #[derive(Default)]
 struct Layout {
     value: usize,
-    interval: usize,
+    spread: usize,
+    alike: usize,
     partial: usize,
 }
 
@@ -169,49 +171,51 @@ impl Layout {
             let value = if cell.word { 0 } else { cell.value.chars().count() };
             Self {
                 value: layout.value.max(value).max(width(&cell.reference)),
-                interval: layout.interval.max(width(&cell.interval)).max(width(&cell.difference)),
+                spread: layout.spread.max(width(&cell.spread)).max(width(&cell.difference)),
+                alike: layout.alike.max(usize::from(cell.alike)),
                 partial: layout.partial.max(width(&cell.partial)),
             }
         })
     }
 
-    fn place(&self, value: &str, interval: Option<&String>, partial: Option<&String>) -> String {
+    fn place(&self, value: &str, spread: Option<&str>, alike: bool, partial: Option<&str>) -> String {
         let mut out = format!("{value:>width$}", width = self.value);
-        for (text, width) in [(interval, self.interval), (partial, self.partial)] {
+        let alike = alike.then_some(ALIKE);
+        for (text, width) in [(spread, self.spread), (alike, self.alike), (partial, self.partial)] {
             if width > 0 {
-                out += &format!(" {:>width$}", text.map_or("", String::as_str));
+                out += &format!(" {:>width$}", text.unwrap_or_default());
             }
         }
         out
     }
 
-    /// Room for `(2/3)`.
+    /// Room for what follows the numbers.
     fn after(&self) -> String {
-        if self.partial > 0 { " ".repeat(self.partial + 1) } else { String::new() }
+        [self.alike, self.partial].iter().filter(|width| **width > 0).map(|width| " ".repeat(width + 1)).collect()
     }
 
     fn measured(&self, cell: &Shown) -> Text {
         if !cell.word {
-            let text = self.place(&cell.value, cell.interval.as_ref(), cell.partial.as_ref());
+            let text = self.place(&cell.value, cell.spread.as_deref(), cell.alike, cell.partial.as_deref());
             return Text { text, bold: cell.best, ..Text::default() };
         }
         let color = color(&cell.value);
         // A word ends where the numbers do.
-        let numbers = self.value + if self.interval > 0 { self.interval + 1 } else { 0 };
+        let numbers = self.value + if self.spread > 0 { self.spread + 1 } else { 0 };
         let text = format!("{:>numbers$}{}", cell.value, self.after());
         Text { text, dim: color.is_none(), color, bold: false }
     }
 
     fn published(&self, cell: &Shown) -> Text {
         let Some(reference) = &cell.reference else { return Text::default() };
-        Text { text: self.place(reference, cell.difference.as_ref(), None), dim: true, ..Text::default() }
+        Text { text: self.place(reference, cell.difference.as_deref(), false, None), dim: true, ..Text::default() }
     }
 }
 
 /// What a state looks like.
 fn color(state: &str) -> Option<Color> {
     match state {
-        "failed" | "no value" => Some(Color::Red),
+        "failed" | "no value" | BLOCKED => Some(Color::Red),
         "diverged" => Some(Color::Yellow),
         "running" => Some(Color::Cyan),
         _ => None,

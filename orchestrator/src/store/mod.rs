@@ -3,6 +3,7 @@
 mod change;
 mod devices;
 mod error;
+mod history;
 mod live;
 mod metrics;
 mod open;
@@ -22,6 +23,7 @@ pub use change::{
     StateChange,
 };
 pub use error::StoreError;
+pub use history::{MadeRow, PlacedRow};
 pub use live::{CurvePoint, DeviceRow, DeviceTime, LogRow};
 pub use query::{QueryResult, SqlValue};
 pub use reader::{Payload, Reader};

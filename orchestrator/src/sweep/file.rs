@@ -52,6 +52,18 @@ pub(super) enum Source {
 }
 
 impl Source {
+    /// The name of its reader.
+    pub(super) fn reader(&self) -> &'static str {
+        match self {
+            Self::OpenI { .. } => "open-i",
+            Self::MimicCxr { .. } => "mimic-cxr",
+            Self::Rsna { .. } => "rsna",
+            Self::Covidx { .. } => "covidx",
+            Self::Siim { .. } => "siim",
+            Self::Table { .. } => "table",
+        }
+    }
+
     /// Folder of the images.
     pub(super) fn root(&self) -> Option<&Path> {
         match self {

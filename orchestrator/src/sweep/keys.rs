@@ -67,10 +67,17 @@ pub(super) const REPORT: &[Key] = &[
     required("value", "what is shown, as `stage.result`, such as `classify.auroc`"),
     key("filter", "only trials whose parameters have these values"),
     key("note", "a sentence to print with the table"),
-    key("reference", "published values to show beside the measured ones: paper-table-1"),
+    key(
+        "reference",
+        "published values to show beside the measured ones: paper-table-1, paper-table-2 or paper-table-3",
+    ),
+    key("spread", "what stands beside a mean: sd (default), ci95 or both"),
+    key("baseline", "values of row parameters: the row that the others are compared with; by default the best"),
 ];
 
-pub(super) const REFERENCES: &[&str] = &["paper-table-1"];
+pub(super) const REFERENCES: &[&str] = &["paper-table-1", "paper-table-2", "paper-table-3"];
+
+pub(super) const SPREADS: &[&str] = &["sd", "ci95", "both"];
 
 pub(super) const WHEEL: &[Key] = &[
     required("package", "distribution name"),

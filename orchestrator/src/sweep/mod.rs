@@ -21,5 +21,6 @@ mod yaml;
 
 pub use error::{Problem, SweepErrors};
 pub use load::{load, parse};
+pub use registry::model_of as encoder_of_repository;
 pub use schema::schema;
-pub use types::{MAX_TRIALS, Missing, Plan, PlannedTrial, ReportSpec, StagePlan};
+pub use types::{MAX_TRIALS, Missing, Plan, PlannedTrial, ReportSpec, Spread, StagePlan};

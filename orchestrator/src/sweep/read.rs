@@ -30,7 +30,7 @@ pub(super) fn file(root: &Node, check: &mut Check) -> SweepFile {
     }
     // A table of a stage that is wrong would only repeat the complaint.
     if let Some(node) = map.get("report").filter(|_| check.problems.is_empty()) {
-        file.report = report::read(node, &file.stages, check);
+        file.report = report::read(node, &file.stages, &file.datasets, check);
     }
     file
 }

@@ -179,6 +179,11 @@ pub(super) fn named(name: &str) -> Option<&'static Model> {
     MODELS.iter().find(|model| model.name == name)
 }
 
+/// The name of the encoder whose repository on the hub that is.
+pub fn model_of(repository: &str) -> Option<&'static str> {
+    MODELS.iter().find(|model| model.hub.is_some_and(|(known, _)| known == repository)).map(|model| model.name)
+}
+
 /// What may stand under `model:`, of image or of text encoders.
 pub(super) fn models(vision: bool) -> Vec<&'static str> {
     let of = |vision: bool| MODELS.iter().filter(move |model| (model.family != Family::Bert) == vision);

@@ -5,15 +5,20 @@ use permafrost_worker::task::Kind;
 
 use super::{
     check::{Check, suggestion},
-    file::Stage,
+    file::{Dataset, Stage},
     keys,
     search::Space,
-    types::ReportSpec,
+    types::{ReportSpec, Spread},
     yaml::{Entry, Node, Value},
 };
 
 /// Reads all tables; problems are in `check`.
-pub(super) fn read(node: &Node, stages: &[Stage], check: &mut Check) -> Vec<ReportSpec> {
+pub(super) fn read(
+    node: &Node,
+    stages: &[Stage],
+    datasets: &[(String, Dataset)],
+    check: &mut Check,
+) -> Vec<ReportSpec> {
     let list = match &node.value {
         Value::List(items) => items.as_slice(),
         Value::Map(_) => std::slice::from_ref(node),
@@ -22,10 +27,10 @@ pub(super) fn read(node: &Node, stages: &[Stage], check: &mut Check) -> Vec<Repo
             &[]
         }
     };
-    list.iter().filter_map(|item| report(item, stages, check)).collect()
+    list.iter().filter_map(|item| report(item, stages, datasets, check)).collect()
 }
 
-fn report(node: &Node, stages: &[Stage], check: &mut Check) -> Option<ReportSpec> {
+fn report(node: &Node, stages: &[Stage], datasets: &[(String, Dataset)], check: &mut Check) -> Option<ReportSpec> {
     let map = check.map(node, "a table of `report`", keys::REPORT);
     let value = map.get("value")?;
     let (stage, metric) = shown(value, stages, check)?;
@@ -54,9 +59,45 @@ fn report(node: &Node, stages: &[Stage], check: &mut Check) -> Option<ReportSpec
     let optional = |key: &str, check: &mut Check| map.get(key).and_then(|node| check.text(node, &format!("`{key}`")));
     let reference = map.get("reference").and_then(|node| check.choice(node, "reference", keys::REFERENCES));
     let (title, note) = (optional("title", check), optional("note", check));
-    let (rows, columns, metric, stage) = (rows?, columns?, metric?, own);
-    let title = title.unwrap_or_else(|| format!("{stage}.{metric}"));
-    Some(ReportSpec { title, rows, columns, stage, metric, filter, note, reference })
+    let spread = map.get("spread").and_then(|node| check.choice(node, "spread", keys::SPREADS));
+    let spread = match spread.as_deref() {
+        Some("ci95") => Spread::Ci95,
+        Some("both") => Spread::Both,
+        _ => Spread::Sd,
+    };
+    let of = stages[stage].dataset.filter(|_| reference.is_some());
+    let reader = of.and_then(|at| datasets.get(at)).map(|(_, dataset)| dataset.source.reader().to_owned());
+    let (rows, columns, metric) = (rows?, columns?, metric?);
+    let baseline = map.get("baseline").map(|node| baseline(node, &rows, stages, stage, check)).unwrap_or_default();
+    let title = title.unwrap_or_else(|| format!("{own}.{metric}"));
+    Some(ReportSpec { title, rows, columns, stage: own, metric, filter, note, reference, spread, baseline, reader })
+}
+
+/// The row that others are compared with: values of row parameters.
+fn baseline(
+    node: &Node,
+    rows: &[String],
+    stages: &[Stage],
+    stage: usize,
+    check: &mut Check,
+) -> serde_json::Map<String, serde_json::Value> {
+    let mut baseline = serde_json::Map::new();
+    for entry in check.entries(node, "`baseline`") {
+        if !rows.contains(&entry.key) {
+            let help = suggestion(&entry.key, rows.iter().map(String::as_str));
+            let message = format!("`{}` is not a parameter of the rows", entry.key);
+            check.report("sweep::unknown_value", entry.key_span, message, "here", Some(help));
+            continue;
+        }
+        match entry.node.json().filter(|value| !value.is_array() && !value.is_object()) {
+            Some(value) => {
+                occurs(&value, entry, stages, stage, check);
+                baseline.insert(entry.key.clone(), value);
+            }
+            None => check.wrong_type(&entry.node, "a value of `baseline`", "one value"),
+        }
+    }
+    baseline
 }
 
 /// Checks that a value to filter by, or each of a list, is one that trials of the stage can have.

@@ -53,7 +53,8 @@ pub fn schema() -> Value {
     let encoders = mapping(keys::ENCODERS, |name| free(if name == "vision" { vision.clone() } else { text.clone() }));
     let report = mapping(keys::REPORT, |name| match name {
         "rows" | "columns" => texts.clone(),
-        "filter" => json!({"type": "object"}),
+        "filter" | "baseline" => json!({"type": "object"}),
+        "spread" => json!({"enum": keys::SPREADS}),
         "reference" => json!({"enum": keys::REFERENCES}),
         _ => json!({"type": "string"}),
     });

@@ -93,6 +93,33 @@ pub struct ReportSpec {
     pub note: Option<String>,
     /// Published values to show beside the measured ones, such as `paper-table-1`.
     pub reference: Option<String>,
+    /// What stands beside a mean.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub spread: Spread,
+    /// Values of row parameters: the row that the others are compared with. Without any, it is the best of each column.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub baseline: serde_json::Map<String, serde_json::Value>,
+    /// The reader of the stage's data set, where `reference` asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<String>,
+}
+
+/// What stands beside a mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Spread {
+    /// The standard deviation
+    #[default]
+    Sd,
+    /// The 95 % interval of the mean
+    Ci95,
+    /// Standard deviation and interval
+    Both,
+}
+
+/// What is not written into the plan's digest: a file that does not use it keeps the digest it had.
+fn is_default(spread: &Spread) -> bool {
+    *spread == Spread::default()
 }
 
 /// Something that a user has to provide and that is not there.

@@ -5,7 +5,7 @@ const NORMAL: f64 = 1.959_963_984_540_054;
 
 /// The 97.5 % quantile of Student's t with that many degrees of freedom: a mean lies within so many standard errors in 95 %
 /// of all cases.
-pub(super) fn quantile_975(freedom: usize) -> f64 {
+pub(crate) fn quantile_975(freedom: usize) -> f64 {
     if freedom > 200 {
         return expansion(freedom as f64);
     }
@@ -20,6 +20,13 @@ pub(super) fn quantile_975(freedom: usize) -> f64 {
         }
     }
     0.5 * (low + high)
+}
+
+/// Probability that Student's t lies at least as far from zero as `t`.
+///
+/// The sums below lose the digits of small probabilities, which nobody reads: they are right to 1e-13.
+pub(super) fn two_sided(t: f64, freedom: usize) -> f64 {
+    (1.0 - inside(t.abs(), freedom)).clamp(0.0, 1.0)
 }
 
 /// Probability of lying within `t` of zero: the finite sums of Abramowitz & Stegun, 26.7.3 and 26.7.4.

@@ -9,6 +9,7 @@ mod latex;
 mod list;
 mod markdown;
 mod number;
+pub mod parquet;
 mod reference;
 mod render;
 mod sheet;

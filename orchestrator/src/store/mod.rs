@@ -10,6 +10,7 @@ mod reader;
 mod results;
 mod submit;
 mod tables;
+mod top;
 mod trials;
 mod writer;
 
@@ -23,6 +24,7 @@ pub use reader::{Payload, Reader};
 pub use results::{
     FailureRow, ResultRow, RunningRow, StageCounts, StageRow, SweepProgress, SweepRow, WITHOUT_RESULT, WorkerRow,
 };
+pub use top::{Listed, RunningTrial, SweepName, Tail, TrialLine, UsageRow, WorkRow};
 pub use trials::{ArtifactRow, AttemptRow, EventRow, InputRow, PlaceRow, TrialDetail};
 pub use writer::{Commit, Store};
 

@@ -1,0 +1,3 @@
+//! Watching: what runs, on what, and what comes of it.
+
+pub mod top;

@@ -1,10 +1,13 @@
 //! What can be typed: clap types, and nothing else.
 
+mod top;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use self::top::*;
 use crate::{coordinator::Timing, report::Format};
 
 /// Exit codes, as `--help` shows them.
@@ -60,6 +63,8 @@ pub enum Verb {
     Launch(Launch),
     /// Show how far a sweep is: stages, running trials, failures, workers
     Status(Status),
+    /// Watch a sweep on the terminal: progress, trials with their loss, devices, failures
+    Top(Top),
     /// Say why a trial is where it is, and what to do about it
     Explain(Explain),
     /// Print the tables of a sweep

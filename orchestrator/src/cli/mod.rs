@@ -22,6 +22,7 @@ mod run;
 mod schema;
 mod sql;
 mod status;
+mod top;
 mod ui;
 mod worker;
 

@@ -76,14 +76,8 @@ pub(super) fn day_and_time(ms: i64, zone: &TimeZone) -> String {
 }
 
 fn at(ms: i64, zone: &TimeZone, form: &str) -> String {
-    let zoned = Timestamp::from_millisecond(ms).map(|at| at.to_zoned(zone.clone()));
+    let zoned = Timestamp::from_millisecond(ms).map(|at| at.to_zoned_datetime(zone.clone()));
     zoned.map_or_else(|_| "-".to_owned(), |zoned| zoned.strftime(form).to_string())
-}
-
-/// JSON parameters as `name=value` pairs.
-pub(super) fn parameters(json: &str) -> String {
-    let Ok(serde_json::Value::Object(map)) = serde_json::from_str(json) else { return json.to_owned() };
-    map.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" ")
 }
 
 /// A JSON value without quotes.

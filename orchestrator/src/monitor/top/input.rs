@@ -182,16 +182,19 @@ impl State {
         let ended = matches!(state.as_str(), "done" | "failed" | "diverged" | "pruned" | "cancelled");
         let name = id.short();
         let (command, text) = match (retry, ended) {
-            (true, false) if !state.is_empty() => return self.say(&format!("trial {name} is {state}: it has not ended")),
+            (true, false) if !state.is_empty() => {
+                return self.say(&format!("trial {name} is {state}: it has not ended"));
+            }
             (false, true) => return self.say(&format!("trial {name} has ended: it is {state}")),
             (true, _) if state == "done" => {
                 (Command::Retry(id), format!("Trial {name} is done. Run it again, and replace its result?"))
             }
-            (true, _) => (
-                Command::Retry(id),
-                format!("Run trial {name} again, with those of its inputs that have no result?"),
-            ),
-            (false, _) => (Command::Cancel(id), format!("Cancel trial {name}? Launching its sweep again takes that back.")),
+            (true, _) => {
+                (Command::Retry(id), format!("Run trial {name} again, with those of its inputs that have no result?"))
+            }
+            (false, _) => {
+                (Command::Cancel(id), format!("Cancel trial {name}? Launching its sweep again takes that back."))
+            }
         };
         self.dialog = Some(Dialog::Confirm { command, text });
     }

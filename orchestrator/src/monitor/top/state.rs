@@ -211,7 +211,8 @@ impl State {
 
     pub(super) fn running(&self) -> impl Iterator<Item = &super::snapshot::RunningView> {
         let shown = |view: &&super::snapshot::RunningView| {
-            self.filter.is_empty() || self.matches(&[&view.row.stage, &view.row.id, &view.row.parameters, &view.row.device])
+            self.filter.is_empty()
+                || self.matches(&[&view.row.stage, &view.row.id, &view.row.parameters, &view.row.device])
         };
         self.snapshot.running.iter().filter(shown)
     }

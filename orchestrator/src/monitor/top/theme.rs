@@ -2,7 +2,7 @@
 
 use ratatui::{
     style::{Color, Modifier, Style},
-    symbols::{Marker, border},
+    symbols::border,
 };
 
 /// Levels of a sparkline.
@@ -27,10 +27,7 @@ impl Theme {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default().to_lowercase();
         let utf8 = locale.contains("utf-8") || locale.contains("utf8");
         let plain = term.starts_with("vt") || term == "linux" || term == "ansi" || term == "dumb";
-        Self {
-            color: set("NO_COLOR").is_none() && !term.starts_with("vt") && term != "dumb",
-            unicode: utf8 && !plain,
-        }
+        Self { color: set("NO_COLOR").is_none() && !term.starts_with("vt") && term != "dumb", unicode: utf8 && !plain }
     }
 
     fn colored(self, color: Color, plain: Modifier) -> Style {
@@ -95,10 +92,6 @@ impl Theme {
         if self.unicode { border::PLAIN } else { PLAIN }
     }
 
-    pub(super) fn marker(self) -> Marker {
-        if self.unicode { Marker::Braille } else { Marker::Custom('*') }
-    }
-
     /// The part of a bar that is full, and the rest.
     pub(super) fn bar(self, share: f64, width: usize) -> (String, String) {
         let (full, half, empty) = if self.unicode { ("━", "╸", "─") } else { ("#", "", ".") };
@@ -125,7 +118,9 @@ impl Theme {
         };
         let means: Vec<f64> = (0..columns).map(mean).collect();
         let (low, high) = range.unwrap_or_else(|| {
-            means.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)))
+            means
+                .iter()
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)))
         });
         let levels = if self.unicode { LEVELS } else { PLAIN_LEVELS };
         let level = |value: &f64| {
@@ -150,7 +145,11 @@ mod tests {
                 let (done, rest) = theme.bar(f64::from(step) / 100.0, 7);
                 assert_eq!(done.chars().count() + rest.chars().count(), 7, "{step}: {done}{rest}");
                 assert_eq!(done.is_empty(), step == 0);
-                assert_eq!(rest.is_empty(), if theme.unicode { step >= 93 } else { step == 100 }, "{step}: {done}{rest}");
+                assert_eq!(
+                    rest.is_empty(),
+                    if theme.unicode { step >= 93 } else { step == 100 },
+                    "{step}: {done}{rest}"
+                );
             }
         }
         assert_eq!(RICH.bar(0.5, 3), ("━╸".to_owned(), "─".to_owned()));

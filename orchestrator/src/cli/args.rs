@@ -4,6 +4,7 @@ mod diff;
 mod history;
 mod results;
 mod sampling;
+mod top;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -15,6 +16,7 @@ pub use self::{
     history::History,
     results::{Output, Results},
     sampling::Sampling,
+    top::*,
 };
 use crate::coordinator::Timing;
 
@@ -72,6 +74,8 @@ pub enum Verb {
     Launch(Launch),
     /// Show how far a sweep is: stages, running trials, failures, workers
     Status(Status),
+    /// Watch a sweep on the terminal: progress, trials with their loss, devices, failures
+    Top(Top),
     /// Say why a trial is where it is, and what to do about it
     Explain(Explain),
     /// Print the tables of a sweep, or of the paper, filled from all sweeps

@@ -70,6 +70,18 @@ pub(super) async fn cancel(global: &Global, args: &Cancel) -> Result<(), CliErro
 
 /// Ends the coordinator after checkpoints.
 pub(super) async fn drain(global: &Global) -> Result<(), CliError> {
+    ask_to_drain(global).await?;
+    if global.json {
+        return ui::json(&json!({"drains": true}));
+    }
+    ui::out("running trials write a checkpoint, then coordinator and workers leave; launching a sweep again goes on")
+}
+
+/// Has the coordinator drain.
+///
+/// # Errors
+/// [`CliError::NotFound`] when none runs.
+pub(super) async fn ask_to_drain(global: &Global) -> Result<(), CliError> {
     let nobody = || CliError::NotFound {
         what: format!("no coordinator runs in {}", global.home.display()),
         cure: "nothing has to be drained; name another home folder with --home".to_owned(),
@@ -77,15 +89,11 @@ pub(super) async fn drain(global: &Global) -> Result<(), CliError> {
     // Not `connect::running`: another version's coordinator can be drained too, this request has not changed.
     let client = Client::new(Endpoint::read(&global.home).map_err(|_| nobody())?);
     match client.post_once::<_, Controlled>("/v1/control", &Control::Drain).await {
-        Ok(_) => {}
+        Ok(_) => Ok(()),
         // It was killed and could not say that it left.
-        Err(AgentError::Unreachable { .. }) => return Err(nobody()),
-        Err(error) => return Err(error.into()),
+        Err(AgentError::Unreachable { .. }) => Err(nobody()),
+        Err(error) => Err(error.into()),
     }
-    if global.json {
-        return ui::json(&json!({"drains": true}));
-    }
-    ui::out("running trials write a checkpoint, then coordinator and workers leave; launching a sweep again goes on")
 }
 
 async fn named(reader: &Reader, prefixes: &[String]) -> Result<Vec<TrialId>, CliError> {
@@ -97,7 +105,7 @@ async fn named(reader: &Reader, prefixes: &[String]) -> Result<Vec<TrialId>, Cli
 }
 
 /// Gives a command to the coordinator, or carries it out here. A coordinator may start or leave in between.
-async fn send(global: &Global, command: Control) -> Result<Controlled, CliError> {
+pub(super) async fn send(global: &Global, command: Control) -> Result<Controlled, CliError> {
     let mut tries = 0;
     loop {
         tries += 1;

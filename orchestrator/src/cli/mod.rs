@@ -26,6 +26,7 @@ mod run;
 mod schema;
 mod sql;
 mod status;
+mod top;
 mod ui;
 mod usage;
 mod when;

@@ -11,7 +11,7 @@ use super::{
     error::{CliError, exit},
     explain, history, launch,
     logging::{self, LogFile},
-    logs, plan, results, schema, sql, status, ui, worker,
+    logs, plan, results, schema, sql, status, top, ui, worker,
 };
 
 /// The program.
@@ -78,6 +78,7 @@ fn run(global: Global, verb: Verb) -> Result<(), CliError> {
             Verb::Plan(args) => plan::run(&global, &args).await,
             Verb::Launch(args) => launch::run(&global, &args).await,
             Verb::Status(args) => status::run(&global, &args).await,
+            Verb::Top(args) => top::run(&global, &args).await,
             Verb::Explain(args) => explain::run(&global, &args).await,
             Verb::Results(args) => results::run(&global, &args).await,
             Verb::History(args) => history::run(&global, &args).await,

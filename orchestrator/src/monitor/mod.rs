@@ -1,4 +1,5 @@
-//! Watching sweeps run.
+//! Watching: what runs, on what, and what comes of it.
 
 pub mod advice;
 pub mod metrics;
+pub mod top;

@@ -13,6 +13,7 @@ mod results;
 mod scrape;
 mod submit;
 mod tables;
+mod top;
 mod trials;
 mod usage;
 mod watch;
@@ -30,7 +31,8 @@ pub use reader::{Payload, Reader};
 pub use results::{
     FailureRow, ResultRow, RunningRow, StageCounts, StageRow, SweepProgress, SweepRow, WITHOUT_RESULT, WorkerRow,
 };
-pub use scrape::{AttemptCount, LatestValue, RunningTrial, SweepCount, WorkerCount};
+pub use scrape::{AttemptCount, LatestValue, ScrapedTrial, SweepCount, WorkerCount};
+pub use top::{Listed, RunningTrial, SweepName, Tail, TrialLine, UsageRow, WorkRow};
 pub use trials::{ArtifactRow, AttemptRow, EventRow, InputRow, PlaceRow, TrialDetail};
 pub use watch::{DeviceIncident, DeviceState, RunningKind, TrialUsage, Watched, Work};
 pub use writer::{Commit, Store};

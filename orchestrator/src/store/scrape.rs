@@ -39,7 +39,7 @@ pub struct AttemptCount {
 
 /// An attempt that runs.
 #[derive(Clone, Debug, FromRow)]
-pub struct RunningTrial {
+pub struct ScrapedTrial {
     /// The trial's row.
     pub trial: i64,
     /// First ten digits of its identity.
@@ -131,7 +131,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn running_trials(&self) -> Result<Vec<RunningTrial>, StoreError> {
+    pub async fn running_trials(&self) -> Result<Vec<ScrapedTrial>, StoreError> {
         sqlx::query_as(
             "SELECT t.trial, substr(t.id, 1, 10) AS short, t.kind, w.host, w.device, a.started, a.done_units, a.total_units
              FROM attempts a JOIN trials t USING (trial) JOIN workers w USING (worker)

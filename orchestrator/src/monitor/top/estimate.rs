@@ -1,0 +1,145 @@
+//! How long a sweep still takes, from how long trials like those that are left took.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::store::{RunningTrial, WorkRow};
+
+/// A share done below which it says nothing of the rest.
+const TELLING: f64 = 0.02;
+
+/// The time that is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TimeLeft {
+    /// Milliseconds; none: nothing is known, or nothing works on it.
+    pub ms: Option<i64>,
+    /// There is work beside that of which nothing is known yet.
+    pub at_least: bool,
+}
+
+/// The share of an attempt that is done, where it tells.
+pub(super) fn share(row: &RunningTrial) -> Option<f64> {
+    (row.total_units > 0).then(|| (row.done_units as f64 / row.total_units as f64).clamp(0.0, 1.0))
+}
+
+/// The time left for `work` on so many devices, at `now` in milliseconds. Trials that are blocked do not run, and do not count.
+///
+/// `mean_ms` has the time of a device that trials of an array key took, measured on those that are done. Of a key that has none,
+/// what runs tells: time so far over the share done. What is left of all trials is shared by all devices, which is right as
+/// long as there are more trials than devices; it is never less than what the slowest of those that run needs.
+pub(super) fn time_left(
+    work: &[WorkRow],
+    running: &[RunningTrial],
+    mean_ms: &BTreeMap<String, f64>,
+    devices: usize,
+    now: i64,
+) -> TimeLeft {
+    if devices == 0 {
+        return TimeLeft::default();
+    }
+    // By key, of those that run: what the whole of one will have taken, of its device.
+    let mut projected: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for row in running {
+        if let Some(share) = share(row).filter(|share| *share >= TELLING) {
+            let whole = (now - row.started).max(0) as f64 / share / row.members.max(1) as f64;
+            let (sum, count) = projected.entry(&row.array_key).or_default();
+            *sum += whole;
+            *count += 1.0;
+        }
+    }
+    let of_one = |key: &str| {
+        let measured = mean_ms.get(key).copied();
+        measured.or_else(|| projected.get(key).map(|(sum, count)| sum / count))
+    };
+    let (mut total, mut known, mut unknown, mut slowest) = (0.0, false, false, 0.0_f64);
+    for row in work.iter().filter(|row| matches!(row.state.as_str(), "waiting" | "ready") && !row.blocked) {
+        match of_one(&row.array_key) {
+            Some(one) => (total, known) = (total + one * row.trials as f64, true),
+            None => unknown = true,
+        }
+    }
+    for row in running {
+        let elapsed = (now - row.started).max(0) as f64;
+        let members = row.members.max(1) as f64;
+        let rest = match share(row).filter(|share| *share >= TELLING) {
+            Some(share) => Some(elapsed * (1.0 - share) / share),
+            None => of_one(&row.array_key).map(|one| (one * members - elapsed).max(0.0)),
+        };
+        match rest {
+            Some(rest) => {
+                known = true;
+                total += rest / members;
+                slowest = slowest.max(rest);
+            }
+            None => unknown = true,
+        }
+    }
+    let ms = (total / devices as f64).max(slowest);
+    TimeLeft { ms: known.then_some(ms as i64), at_least: known && unknown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work(state: &str, key: &str, trials: i64) -> WorkRow {
+        let (stage, state, array_key) = ("s".to_owned(), state.to_owned(), key.to_owned());
+        WorkRow { stage, state, array_key, blocked: false, trials, reused: 0 }
+    }
+
+    fn running(key: &str, done: i64, members: i64) -> RunningTrial {
+        RunningTrial {
+            trial: 1,
+            stage: "s".to_owned(),
+            id: "0".repeat(64),
+            parameters: "{}".to_owned(),
+            attempt: 1,
+            done_units: done,
+            total_units: 100,
+            started: 0,
+            members,
+            array_key: key.to_owned(),
+            device: "cpu".to_owned(),
+            host: "here".to_owned(),
+        }
+    }
+
+    fn left(ms: i64) -> TimeLeft {
+        TimeLeft { ms: Some(ms), at_least: false }
+    }
+
+    #[test]
+    fn trials_left_are_shared_by_devices() {
+        let mean = BTreeMap::from([("a".to_owned(), 1000.0)]);
+        let todo = [work("ready", "a", 6), work("waiting", "a", 2), work("done", "a", 50)];
+        assert_eq!(time_left(&todo, &[], &mean, 1, 0), left(8000));
+        assert_eq!(time_left(&todo, &[], &mean, 4, 0), left(2000));
+        assert_eq!(time_left(&todo, &[], &mean, 0, 0), TimeLeft::default(), "nothing works on it");
+        let blocked = WorkRow { blocked: true, ..work("waiting", "a", 2) };
+        assert_eq!(time_left(&[work("ready", "a", 1), blocked], &[], &mean, 1, 0), left(1000));
+    }
+
+    #[test]
+    fn what_runs_counts_by_what_is_left_of_it() {
+        let mean = BTreeMap::from([("a".to_owned(), 1000.0)]);
+        // A quarter in 500 ms: 1500 ms more, whatever others took.
+        assert_eq!(time_left(&[], &[running("a", 25, 1)], &mean, 4, 500), left(1500));
+        // Two members of an array share their time; the array ends in 1500 ms.
+        let array = [running("a", 25, 2), running("a", 25, 2)];
+        assert_eq!(time_left(&[work("ready", "a", 3)], &array, &mean, 1, 500), left(1500 + 3000));
+        // Too early to tell from itself: others of its kind do.
+        assert_eq!(time_left(&[], &[running("a", 0, 1)], &mean, 1, 200), left(800));
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_made_up() {
+        let none = BTreeMap::new();
+        assert_eq!(time_left(&[work("ready", "a", 6)], &[], &none, 1, 0), TimeLeft::default());
+        // The first of a kind tells of the others.
+        assert_eq!(time_left(&[work("ready", "a", 2)], &[running("a", 50, 1)], &none, 1, 100), left(100 + 400));
+        let todo = [work("ready", "a", 2), work("waiting", "b", 9)];
+        let mean = BTreeMap::from([("a".to_owned(), 1000.0)]);
+        assert_eq!(time_left(&todo, &[], &mean, 1, 0), TimeLeft { ms: Some(2000), at_least: true });
+    }
+}

@@ -1,0 +1,227 @@
+//! All that is known at one moment, as `top` shows it and `top --json` prints it.
+
+use std::collections::BTreeMap;
+
+use permafrost_worker::id::TrialId;
+use serde::Serialize;
+
+use super::{estimate::TimeLeft, format};
+use crate::store::{
+    CurvePoint, DeviceRow, LogRow, RunningTrial, SweepName, TrialDetail, TrialLine, UsageRow, WITHOUT_RESULT, WorkRow,
+};
+
+/// What `top` shows.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Snapshot {
+    /// When it was taken, in milliseconds since 1970 UTC.
+    pub at: i64,
+    /// The coordinator of the home folder, if one runs.
+    pub coordinator: Option<CoordinatorView>,
+    /// Why there is no sweep to show.
+    pub nothing: Option<Nothing>,
+    /// The sweep that is shown.
+    pub sweep: Option<SweepView>,
+    /// Sweeps to choose from, newest first.
+    #[serde(skip)]
+    pub sweeps: Vec<SweepName>,
+    /// Stages in the order of the plan.
+    pub stages: Vec<StageView>,
+    /// The time left.
+    pub left: TimeLeft,
+    /// Trials that run, oldest first; the first thousand.
+    pub running: Vec<RunningView>,
+    /// Trials that ended without a result, the last one first; the last few.
+    pub failures: Vec<TrialLine>,
+    /// Devices that are there.
+    pub devices: Vec<DeviceView>,
+    /// What happened, newest first; the last few.
+    pub events: Vec<LogRow>,
+    /// Trials of the list that is open.
+    #[serde(skip)]
+    pub list: Option<Vec<TrialLine>>,
+    /// The trial that is open.
+    #[serde(skip)]
+    pub trial: Option<TrialView>,
+}
+
+/// Why there is no sweep to show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nothing {
+    /// There is no database yet.
+    NoDatabase,
+    /// The database has no sweep.
+    NoSweep,
+    /// It has none of this name.
+    NoSuchSweep(String),
+    /// The database cannot be read.
+    Unreadable(String),
+}
+
+/// A coordinator that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CoordinatorView {
+    /// Its process.
+    pub pid: u32,
+    /// Where it listens.
+    pub address: String,
+}
+
+/// The sweep that is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SweepView {
+    /// Its row.
+    pub sweep: i64,
+    /// Name.
+    pub name: String,
+    /// Revision.
+    pub revision: i64,
+    /// When it was launched, in milliseconds since 1970 UTC.
+    pub submitted: i64,
+    /// The result that each stage is about.
+    #[serde(skip)]
+    pub metrics: BTreeMap<String, String>,
+}
+
+/// Trials of a stage.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct StageView {
+    /// Stage.
+    pub stage: String,
+    /// Trials in all.
+    pub total: i64,
+    /// Those with a result.
+    pub done: i64,
+    /// Those that run.
+    pub running: i64,
+    /// Those that wait for a worker.
+    pub ready: i64,
+    /// Those that wait for inputs.
+    pub waiting: i64,
+    /// Those that wait for an input that has ended without a result.
+    pub blocked: i64,
+    /// Those that ended without a result.
+    pub without_result: i64,
+    /// Those that were done before the sweep was launched.
+    pub reused: i64,
+    /// The share done, where what runs counts by its progress.
+    pub share: f64,
+}
+
+/// A trial that runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunningView {
+    /// Where, since when, how far.
+    #[serde(flatten)]
+    pub row: RunningTrial,
+    /// Parameters.
+    pub parameters: serde_json::Value,
+    /// The curve that is shown.
+    pub metric: Option<String>,
+    /// Its last values.
+    pub curve: Vec<f64>,
+}
+
+/// A device, as it was sampled last; nothing but its name where nobody samples it.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeviceView {
+    /// Host.
+    pub host: String,
+    /// `cpu`, `cuda:0`, ...
+    pub name: String,
+    /// Model of processor or card.
+    pub model: String,
+    /// Trials that run on it.
+    pub running: i64,
+    /// Its last sample.
+    pub sample: Option<DeviceRow>,
+    /// Utilisation over the last minutes, oldest first.
+    pub history: Vec<f64>,
+    /// What is wrong with it, in a line.
+    pub advice: Option<String>,
+}
+
+/// A trial with all that is shown of it.
+#[derive(Clone, Debug)]
+pub struct TrialView {
+    /// Which.
+    pub id: TrialId,
+    /// The database's row of it, or why that cannot be had.
+    pub detail: Result<Box<TrialDetail>, String>,
+    /// Curves of all metrics, in order of metric and step.
+    pub curves: Vec<CurvePoint>,
+    /// What it took.
+    pub usage: Option<UsageRow>,
+    /// The last lines of its last attempt's log, oldest first.
+    pub log: Vec<String>,
+}
+
+impl Snapshot {
+    /// Trials in all.
+    pub fn total(&self) -> i64 {
+        self.stages.iter().map(|stage| stage.total).sum()
+    }
+
+    /// Trials of all stages, counted by this.
+    pub(super) fn sum(&self, count: impl Fn(&StageView) -> i64) -> i64 {
+        self.stages.iter().map(count).sum()
+    }
+
+    /// The share of trials that is done, where what runs counts by its progress.
+    pub fn share(&self) -> f64 {
+        let done: f64 = self.stages.iter().map(|stage| stage.share * stage.total as f64).sum();
+        if self.total() == 0 { 0.0 } else { done / self.total() as f64 }
+    }
+
+    /// What the sweep does, in a word.
+    pub fn state(&self) -> &'static str {
+        let left = self.sum(|stage| stage.ready + stage.running + stage.waiting - stage.blocked);
+        let without = self.sum(|stage| stage.without_result + stage.blocked);
+        match (left, without) {
+            (0, 0) => "done",
+            (0, _) => "ended",
+            _ if self.coordinator.is_none() => "stopped",
+            _ if self.sum(|stage| stage.running) == 0 => "waiting",
+            _ => "running",
+        }
+    }
+
+    /// The time left in words; `-` where it is not known.
+    pub fn time_left(&self) -> String {
+        match self.left {
+            _ if matches!(self.state(), "done" | "ended") => String::new(),
+            TimeLeft { ms: None, .. } => "time left: -".to_owned(),
+            TimeLeft { ms: Some(ms), at_least: false } => format!("about {} left", format::about(ms)),
+            TimeLeft { ms: Some(ms), at_least: true } => format!("at least {} left", format::about(ms)),
+        }
+    }
+}
+
+/// Stages of this work.
+pub(super) fn stages(work: &[WorkRow], running: &[RunningTrial]) -> Vec<StageView> {
+    let mut stages: Vec<StageView> = Vec::new();
+    for row in work {
+        let place = stages.iter().position(|view| view.stage == row.stage).unwrap_or_else(|| {
+            stages.push(StageView { stage: row.stage.clone(), ..StageView::default() });
+            stages.len() - 1
+        });
+        let view = &mut stages[place];
+        view.total += row.trials;
+        view.reused += row.reused;
+        match row.state.as_str() {
+            "done" => view.done += row.trials,
+            "running" => view.running += row.trials,
+            "ready" => view.ready += row.trials,
+            "waiting" => view.waiting += row.trials,
+            state if WITHOUT_RESULT.contains(&state) => view.without_result += row.trials,
+            _ => {}
+        }
+        view.blocked += if row.blocked { row.trials } else { 0 };
+    }
+    for view in &mut stages {
+        let of_stage = running.iter().filter(|row| row.stage == view.stage);
+        let under_way: f64 = of_stage.filter_map(super::estimate::share).sum();
+        view.share = (view.done as f64 + under_way.min(view.running as f64)) / view.total.max(1) as f64;
+    }
+    stages
+}

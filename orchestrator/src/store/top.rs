@@ -1,0 +1,289 @@
+//! What `top` shows of a sweep: bounded answers, cheap enough to be asked for each second.
+
+use permafrost_worker::id::TrialId;
+use serde::Serialize;
+use serde_json::json;
+use sqlx::FromRow;
+
+use super::{error::StoreError, reader::Reader};
+
+/// A sweep's name, without its file.
+#[derive(Clone, Debug, Serialize, FromRow)]
+pub struct SweepName {
+    /// Its row.
+    pub sweep: i64,
+    /// Name.
+    pub name: String,
+    /// Revision.
+    pub revision: i64,
+    /// When it was launched, in milliseconds since 1970 UTC.
+    pub submitted: i64,
+}
+
+/// Trials of one stage that are alike: in state, shape, and in whether they could ever run.
+#[derive(Clone, Debug, PartialEq, FromRow)]
+pub struct WorkRow {
+    /// Stage.
+    pub stage: String,
+    /// State.
+    pub state: String,
+    /// Trials with equal keys have about equal work.
+    pub array_key: String,
+    /// An input, near or far, has ended without a result.
+    pub blocked: bool,
+    /// Trials.
+    pub trials: i64,
+    /// Those that were done before the sweep was launched.
+    pub reused: i64,
+}
+
+/// An attempt that runs, with what it is about.
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
+pub struct RunningTrial {
+    /// Row of the trial.
+    #[serde(skip)]
+    pub trial: i64,
+    /// Stage.
+    pub stage: String,
+    /// Identity.
+    pub id: String,
+    /// JSON object: parameters.
+    #[serde(skip)]
+    pub parameters: String,
+    /// Its number.
+    pub attempt: u32,
+    /// Units done ...
+    pub done_units: i64,
+    /// ... of so many; 0: unknown.
+    pub total_units: i64,
+    /// Began, in milliseconds since 1970 UTC.
+    pub started: i64,
+    /// Members of its array.
+    pub members: i64,
+    /// Trials with equal keys have about equal work.
+    #[serde(skip)]
+    pub array_key: String,
+    /// Device of its worker.
+    pub device: String,
+    /// Host of its worker.
+    pub host: String,
+}
+
+/// A trial of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
+pub struct TrialLine {
+    /// Stage.
+    pub stage: String,
+    /// Identity.
+    pub id: String,
+    /// State.
+    pub state: String,
+    /// JSON object: parameters.
+    pub parameters: String,
+    /// When it came to its end, in milliseconds since 1970 UTC.
+    pub ended: Option<i64>,
+    /// Value of the result that was asked for.
+    pub value: Option<f64>,
+    /// What its last attempt said, where it went wrong.
+    pub message: Option<String>,
+    /// What to do about it.
+    pub cure: Option<String>,
+}
+
+/// The end of a curve.
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
+pub struct Tail {
+    /// Identity.
+    pub id: String,
+    /// Metric.
+    pub metric: String,
+    /// JSON list of steps and values.
+    pub points: String,
+}
+
+/// What a trial took of its devices.
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
+pub struct UsageRow {
+    /// What it ran on.
+    pub device: String,
+    /// Mean share of that time in which the device computed, 0 to 1.
+    pub utilisation: f64,
+    /// Hours of the device.
+    pub device_hours: f64,
+    /// Joules.
+    pub energy_j: Option<f64>,
+    /// Most memory that its worker used on the device, in bytes.
+    pub memory_peak_bytes: Option<i64>,
+}
+
+/// Which trials a list has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Listed<'a> {
+    /// Of this stage.
+    pub stage: Option<&'a str>,
+    /// In one of these states; empty: in any.
+    pub states: &'a [&'a str],
+    /// Whose identity begins with this, or whose stage, state or parameters have it somewhere.
+    pub filter: &'a str,
+    /// The result that is shown.
+    pub metric: Option<&'a str>,
+    /// Those that ended last come first; else in the order of the plan.
+    pub latest_first: bool,
+}
+
+impl Reader {
+    /// Sweeps by name, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sweep_names(&self, at_most: i64) -> Result<Vec<SweepName>, StoreError> {
+        sqlx::query_as("SELECT sweep, name, revision, submitted FROM sweeps ORDER BY sweep DESC LIMIT ?")
+            .bind(at_most)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))
+    }
+
+    /// All trials of a sweep by stage, state and shape, stages in the order of the plan.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn work(&self, sweep: i64) -> Result<Vec<WorkRow>, StoreError> {
+        sqlx::query_as(
+            "WITH RECURSIVE blocked (trial) AS (
+                 SELECT e.trial FROM trials i JOIN trial_inputs e ON e.input = i.trial
+                 WHERE i.state IN ('failed', 'diverged', 'pruned', 'cancelled')
+                 UNION
+                 SELECT e.trial FROM blocked b JOIN trial_inputs e ON e.input = b.trial
+             )
+             SELECT st.stage, t.state, t.array_key, b.trial IS NOT NULL AND t.state = 'waiting' AS blocked, count(*) AS trials,
+                    sum(st.reused) AS reused
+             FROM sweep_trials st JOIN trials t USING (trial) LEFT JOIN blocked b ON b.trial = st.trial
+             WHERE st.sweep = ? GROUP BY st.stage, t.state, t.array_key, 4 ORDER BY min(st.position)",
+        )
+        .bind(sweep)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))
+    }
+
+    /// What runs of a sweep, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn running(&self, sweep: i64, at_most: i64) -> Result<Vec<RunningTrial>, StoreError> {
+        sqlx::query_as(
+            "SELECT t.trial, st.stage, t.id, st.parameters, a.attempt, a.done_units, a.total_units, a.started, a.members, t.array_key,
+                    w.device, w.host
+             FROM attempts a JOIN trials t USING (trial) JOIN workers w USING (worker)
+             JOIN sweep_trials st ON st.trial = a.trial AND st.sweep = ?
+             WHERE a.state = 'running' ORDER BY a.started, st.position LIMIT ?",
+        )
+        .bind(sweep)
+        .bind(at_most)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))
+    }
+
+    /// Trials of a sweep.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn trial_lines(
+        &self,
+        sweep: i64,
+        listed: &Listed<'_>,
+        at_most: i64,
+    ) -> Result<Vec<TrialLine>, StoreError> {
+        sqlx::query_as(
+            "SELECT st.stage, t.id, t.state, st.parameters, t.ended, r.value, a.message, a.cure
+             FROM sweep_trials st JOIN trials t USING (trial)
+             LEFT JOIN results r ON r.trial = t.trial AND r.name = ?5 AND t.state = 'done'
+             LEFT JOIN attempts a ON a.trial = t.trial AND a.attempt = t.attempts AND t.state <> 'done'
+             WHERE st.sweep = ?1 AND (?2 IS NULL OR st.stage = ?2)
+               AND (?3 = '[]' OR t.state IN (SELECT value FROM json_each(?3)))
+               AND (?4 = '' OR instr(t.id, lower(?4)) = 1 OR instr(lower(st.stage || ' ' || t.state || ' ' || st.parameters), lower(?4)) > 0)
+             ORDER BY CASE WHEN ?6 THEN -t.ended END, st.position, st.stage LIMIT ?7",
+        )
+        .bind(sweep)
+        .bind(listed.stage)
+        .bind(json!(listed.states).to_string())
+        .bind(listed.filter)
+        .bind(listed.metric)
+        .bind(listed.latest_first)
+        .bind(at_most)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))
+    }
+
+    /// The last values of one curve of each of these trials: of the first of `metrics` that it has.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn tails(&self, trials: &[i64], metrics: &[i64], points: i64) -> Result<Vec<Tail>, StoreError> {
+        sqlx::query_as(
+            "WITH chosen AS (
+                 SELECT w.value AS trial, (
+                     SELECT p.value FROM json_each(?2) p
+                     WHERE EXISTS (SELECT 1 FROM metrics m WHERE m.trial = w.value AND m.metric = p.value) ORDER BY p.key LIMIT 1
+                 ) AS metric
+                 FROM json_each(?1) w
+             )
+             SELECT t.id, n.name AS metric, (
+                 SELECT json_group_array(json_array(step, value)) FROM (
+                     SELECT m.step, m.value, max(m.attempt) FROM metrics m WHERE m.trial = c.trial AND m.metric = c.metric
+                     GROUP BY m.step ORDER BY m.step DESC LIMIT ?3
+                 )
+             ) AS points
+             FROM chosen c JOIN trials t ON t.trial = c.trial JOIN metric_names n ON n.metric = c.metric",
+        )
+        .bind(json!(trials).to_string())
+        .bind(json!(metrics).to_string())
+        .bind(points)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))
+    }
+
+    /// Names of metrics with their rows.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn metric_names(&self) -> Result<Vec<(i64, String)>, StoreError> {
+        sqlx::query_as("SELECT metric, name FROM metric_names ORDER BY metric LIMIT 1000")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))
+    }
+
+    /// What a trial took of its devices; nothing where it was too short to be sampled.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn usage(&self, trial: TrialId) -> Result<Option<UsageRow>, StoreError> {
+        sqlx::query_as(
+            "SELECT max(d.name) AS device, sum(u.busy_s) / sum(u.device_s) AS utilisation, sum(u.device_s) / 3600.0 AS device_hours,
+                    sum(u.energy_j) AS energy_j, max(u.memory_peak_bytes) AS memory_peak_bytes
+             FROM trials t JOIN attempt_usage u USING (trial) JOIN devices d USING (device)
+             WHERE t.id = ? GROUP BY t.trial HAVING sum(u.device_s) > 0",
+        )
+        .bind(trial.hex())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))
+    }
+
+    /// The report of a sweep as it was resolved, as JSON.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sweep_report(&self, sweep: i64) -> Result<Option<String>, StoreError> {
+        sqlx::query_scalar("SELECT report FROM sweeps WHERE sweep = ?")
+            .bind(sweep)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))
+    }
+}

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod coordinator;
 pub mod core;
 pub mod launcher;
+pub mod monitor;
 pub mod report;
 pub mod store;
 pub mod sweep;

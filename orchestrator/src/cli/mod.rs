@@ -20,6 +20,7 @@ mod plan;
 mod results;
 mod run;
 mod schema;
+mod serve;
 mod sql;
 mod status;
 mod ui;

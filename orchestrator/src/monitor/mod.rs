@@ -1,0 +1,3 @@
+//! Watching sweeps: the web page.
+
+pub mod serve;

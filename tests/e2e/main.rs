@@ -8,5 +8,8 @@ mod commands;
 mod data;
 mod operations;
 mod pixels;
+mod serve;
+#[path = "../../orchestrator/benches/serve/database.rs"]
+mod serve_database;
 mod support;
 mod training;

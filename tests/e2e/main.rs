@@ -10,5 +10,8 @@ mod history;
 mod monitor;
 mod operations;
 mod pixels;
+mod serve;
+#[path = "../../orchestrator/benches/serve/database.rs"]
+mod serve_database;
 mod support;
 mod training;

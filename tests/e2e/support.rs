@@ -1,5 +1,6 @@
 //! Runs the real program in a home folder of its own.
 
+pub mod browser;
 pub mod killing;
 pub mod synthetic;
 

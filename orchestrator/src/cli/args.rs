@@ -20,6 +20,10 @@ pub use self::{
 };
 use crate::coordinator::Timing;
 
+mod serve;
+
+pub use serve::*;
+
 /// Exit codes, as `--help` shows them.
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -88,6 +92,8 @@ pub enum Verb {
     Sql(Sql),
     /// Print what an attempt logged, or the coordinator
     Logs(Logs),
+    /// Show sweeps, curves, grids, trials and devices in a browser
+    Serve(Serve),
     /// Run trials again, with those of their inputs that have no result
     Retry(Retry),
     /// Stop trials, or do not start them; launching their sweep again takes that back

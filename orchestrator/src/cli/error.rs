@@ -8,6 +8,7 @@ use permafrost_worker::agent::AgentError;
 use super::{failures::Unfinished, ui};
 use crate::{
     coordinator::{CoordinatorError, HomeError},
+    monitor::serve::ServeError,
     store::StoreError,
     sweep::{Missing, SweepErrors},
 };
@@ -70,6 +71,9 @@ pub enum CliError {
         /// The home folder.
         home: PathBuf,
     },
+    /// The page cannot be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// The coordinator cannot be reached, or refuses.
     #[error(transparent)]
     Agent(#[from] AgentError),
@@ -137,6 +141,7 @@ impl CliError {
                 | CoordinatorError::Listen { .. }
                 | CoordinatorError::NoWorkers(_),
             )
+            | Self::Serve(ServeError::Listen { .. })
             | Self::OtherVersion { .. }
             | Self::Device(_)
             | Self::Agent(_) => exit::COORDINATOR,
@@ -152,6 +157,7 @@ impl CliError {
             }
             Self::Store(error) => error.cure(),
             Self::Coordinator(error) => error.cure(),
+            Self::Serve(error) => error.cure(),
             Self::CoordinatorEnded { cure, .. } => cure.clone(),
             Self::OtherVersion { .. } => {
                 Some("`permafrost drain` of that version ends it; or name another --home".to_owned())

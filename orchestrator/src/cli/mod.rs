@@ -24,6 +24,7 @@ mod plan;
 mod results;
 mod run;
 mod schema;
+mod serve;
 mod sql;
 mod status;
 mod top;

@@ -11,7 +11,7 @@ use super::{
     error::{CliError, exit},
     explain, history, launch,
     logging::{self, LogFile},
-    logs, plan, results, schema, sql, status, top, ui, worker,
+    logs, plan, results, schema, serve, sql, status, top, ui, worker,
 };
 
 /// The program.
@@ -85,6 +85,7 @@ fn run(global: Global, verb: Verb) -> Result<(), CliError> {
             Verb::Diff(args) => diff::run(&global, &args).await,
             Verb::Sql(args) => sql::run(&global, &args).await,
             Verb::Logs(args) => logs::run(&global, &args).await,
+            Verb::Serve(args) => serve::run(&global, &args).await,
             Verb::Retry(args) => control::retry(&global, &args).await,
             Verb::Cancel(args) => control::cancel(&global, &args).await,
             Verb::Drain => control::drain(&global).await,

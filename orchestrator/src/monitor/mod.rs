@@ -2,4 +2,5 @@
 
 pub mod advice;
 pub mod metrics;
+pub mod serve;
 pub mod top;

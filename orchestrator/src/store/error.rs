@@ -69,6 +69,9 @@ pub enum StoreError {
     /// A statement of the user is wrong, or would write.
     #[error("{0}")]
     Statement(String),
+    /// A statement of the user ran longer than it may, in seconds.
+    #[error("the query took longer than {0} s")]
+    TooLong(f64),
     /// No trial has that name.
     #[error("no trial begins with `{0}`")]
     NoSuchTrial(String),
@@ -147,6 +150,9 @@ impl StoreError {
             Self::Statement(_) => {
                 Some("`permafrost sql` only reads; docs/database.md lists tables and views".to_owned())
             }
+            Self::TooLong(_) => Some(
+                "ask for less: a WHERE on `trial` or on `sweep`, or a LIMIT; `permafrost sql` has no limit".to_owned(),
+            ),
             _ => None,
         }
     }

@@ -1,18 +1,23 @@
 //! The results database: one writer that groups commits, and read-only readers.
 
 mod change;
+mod columns;
+mod console;
 mod devices;
 mod error;
 mod history;
+mod lineage;
 mod live;
 mod metrics;
 mod open;
+mod overview;
 mod query;
 mod reader;
 mod results;
 mod scrape;
 mod submit;
 mod tables;
+mod timeline;
 mod top;
 mod trials;
 mod usage;
@@ -23,15 +28,20 @@ pub use change::{
     Change, DeviceNews, EndedAttempt, NewSweep, NewWorker, PlannedRow, Progress, Recorded, Refused, ResultRows,
     StateChange,
 };
+pub use columns::{Column, NO_VALUE, PlanColumns, StageColumns, StageNames};
+pub use console::{LimitedResult, QueryLimits};
 pub use error::StoreError;
 pub use history::{MadeRow, PlacedRow};
+pub use lineage::{AttemptUsage, RelatedRow, TrialFacts};
 pub use live::{CurvePoint, DeviceRow, DeviceTime, LogRow};
+pub use overview::{Curve, FailureGroup, StageTime};
 pub use query::{QueryResult, SqlValue};
 pub use reader::{Payload, Reader};
 pub use results::{
     FailureRow, ResultRow, RunningRow, StageCounts, StageRow, SweepProgress, SweepRow, WITHOUT_RESULT, WorkerRow,
 };
 pub use scrape::{AttemptCount, LatestValue, ScrapedTrial, SweepCount, WorkerCount};
+pub use timeline::{ArrayRow, DeviceBucket, Follower, Glance, KnownDevice};
 pub use top::{Listed, RunningTrial, SweepName, Tail, TrialLine, UsageRow, WorkRow};
 pub use trials::{ArtifactRow, AttemptRow, EventRow, InputRow, PlaceRow, TrialDetail};
 pub use watch::{DeviceIncident, DeviceState, RunningKind, TrialUsage, Watched, Work};

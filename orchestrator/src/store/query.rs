@@ -67,7 +67,7 @@ impl Reader {
 }
 
 /// ATTACH would make a file, and VACUUM INTO would too: SQLite is told that no database may be attached.
-async fn forbid_attaching(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+pub(super) async fn forbid_attaching(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let mut handle = connection.lock_handle().await?;
     let raw = handle.as_raw_handle().as_ptr();
     // SAFETY: the handle is locked and open, and the call only sets a number in it.
@@ -79,7 +79,7 @@ async fn forbid_attaching(connection: &mut SqliteConnection) -> Result<(), sqlx:
 
 /// Whether the text holds one statement; comments and semicolons may stand around it. Where SQLite cannot read it, that is for
 /// the caller to find out.
-async fn is_one_statement(connection: &mut SqliteConnection, sql: &str) -> Result<bool, sqlx::Error> {
+pub(super) async fn is_one_statement(connection: &mut SqliteConnection, sql: &str) -> Result<bool, sqlx::Error> {
     let mut handle = connection.lock_handle().await?;
     let raw = handle.as_raw_handle().as_ptr();
     let (mut statements, mut rest) = (0, sql.as_bytes());
@@ -108,7 +108,7 @@ async fn is_one_statement(connection: &mut SqliteConnection, sql: &str) -> Resul
     Ok(statements == 1)
 }
 
-fn value(row: &SqliteRow, index: usize) -> SqlValue {
+pub(super) fn value(row: &SqliteRow, index: usize) -> SqlValue {
     let Ok(raw) = row.try_get_raw(index) else { return SqlValue::Null };
     if raw.is_null() {
         return SqlValue::Null;

@@ -1,0 +1,164 @@
+// Devices over time, with the attempts that ran on them.
+
+import { ticks } from "/assets/chart.js";
+import { kind } from "/assets/color.js";
+import { empty, select, table, trialLink } from "/assets/controls.js";
+import { h, put, s } from "/assets/dom.js";
+import { bytes, counted, duration, percent, short, time } from "/assets/format.js";
+
+const KINDS = ["pretrain", "classify", "embed", "segment", "prepare", "fetch", "noop"];
+const LEFT = 44;
+const RIGHT = 10;
+const CHART = 92;
+const LANE = 15;
+const MAX_LANES = 14;
+const RANGES = [["all", "first to last attempt"], ["3600000", "last hour"], ["21600000", "last 6 hours"], ["86400000", "last day"], ["604800000", "last week"], ["2592000000", "last 30 days"]];
+
+const colour = (name) => kind(Math.max(0, KINDS.indexOf(name))).color;
+
+export default async function devices(ctx) {
+  const controls = h("div", { class: "fields" });
+  const legend = h("div", { class: "legend" });
+  const body = h("div", {});
+  put(ctx.root, h("h1", {}, "Devices"), controls, legend, body);
+  let data = null;
+
+  async function update() {
+    data = await ctx.api("devices", { range: ctx.get("range") });
+    put(controls, select("time", RANGES, ctx.get("range") || "all", (value) => {
+      ctx.set({ range: value === "all" ? "" : value });
+      update();
+    }));
+    draw();
+  }
+
+  function draw() {
+    const places = new Map();
+    const at = (host, name, model) => {
+      const key = `${host} ${name}`;
+      if (!places.has(key)) places.set(key, { host, name, model, device: null, arrays: [], buckets: [] });
+      return places.get(key);
+    };
+    const rows = new Map();
+    for (const device of data.devices) {
+      const place = at(device.host, device.name, device.model);
+      place.device = device;
+      rows.set(device.device, place);
+    }
+    for (const array of data.arrays) at(array.host, array.device, array.model).arrays.push(array);
+    for (const bucket of data.buckets) rows.get(bucket.device)?.buckets.push(bucket);
+    const shown = [...places.values()].filter((place) => place.arrays.length || place.buckets.length);
+    const kinds = KINDS.filter((name) => data.arrays.some((array) => array.kind === name));
+    put(legend, kinds.map((name) => h("span", { class: "key" }, s("svg", { viewBox: "0 0 26 8", "aria-hidden": "true" }, s("rect", { width: 22, height: 8, fill: colour(name) })), name)),
+      data.buckets.length ? [h("span", { class: "key" }, s("svg", { viewBox: "0 0 26 8", "aria-hidden": "true" }, s("rect", { width: 22, height: 8, fill: "var(--accent)", "fill-opacity": 0.3 })), "utilisation"), h("span", { class: "key" }, s("svg", { viewBox: "0 0 26 8", "aria-hidden": "true" }, s("line", { x1: 0, x2: 24, y1: 4, y2: 4, stroke: "var(--c1)", "stroke-width": 2, "stroke-dasharray": "5 3" })), "memory")] : null,
+      h("span", { class: "quiet" }, `${time(data.from, true)} to ${time(data.to, true)}`), data.arrays_cut ? h("span", { class: "quiet" }, "the latest 1500 arrays are shown: choose a shorter time for the rest") : null);
+    put(body, shown.length ? shown.map(one) : empty("Nothing ran in that time.", "Choose a longer one; devices appear as soon as a worker runs trials."));
+  }
+
+  function one(place) {
+    const width = Math.max(320, body.clientWidth || 900);
+    const x = (ms) => LEFT + ((Math.max(data.from, Math.min(data.to, ms)) - data.from) / (data.to - data.from)) * (width - LEFT - RIGHT);
+    const sampled = place.buckets.length > 0;
+    const base = sampled ? CHART + 14 : 4;
+    const { lanes, hidden } = pack(place.arrays, x);
+    const height = base + Math.max(1, lanes.length) * LANE + 24;
+    const marks = timeTicks(data.from, data.to, Math.max(3, Math.floor(width / 130)));
+    const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "group", "aria-label": `${place.name} on ${place.host}` },
+      marks.map(([ms, text]) => [s("line", { class: "grid", x1: x(ms), x2: x(ms), y1: 4, y2: height - 20 }), s("text", { x: x(ms), y: height - 6, "text-anchor": "middle" }, text)]),
+      sampled ? usage(place, x, width) : null,
+      lanes.flatMap((lane, index) => lane.map((array) => run(array, x, base + index * LANE))),
+      s("line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: height - 20, y2: height - 20 }));
+    const busy = place.buckets.filter((bucket) => bucket.utilisation !== null);
+    const mean = busy.length ? busy.reduce((sum, bucket) => sum + bucket.utilisation, 0) / busy.length : null;
+    const longest = [...place.arrays].sort((a, b) => (b.ended ?? data.now) - b.started - ((a.ended ?? data.now) - a.started));
+    return h("section", { class: "device" }, h("h2", {}, `${place.name} on ${place.host} `, h("span", { class: "quiet" }, place.model)),
+      h("p", { class: "quiet" }, [counted(place.arrays.length, "array"), counted(place.arrays.reduce((sum, array) => sum + array.members, 0), "attempt"), mean === null ? "not sampled: a worker of this version samples what it drives" : `mean utilisation ${percent(mean)}`, hidden ? `${counted(hidden, "array")} beside others have no lane` : ""].filter(Boolean).join(" · ")),
+      h("div", { class: "chart" }, svg),
+      h("details", {}, h("summary", {}, "the longest as a table"), table("Arrays", [
+        { head: "kind", cell: (row) => row.kind },
+        { head: "a trial of it", cell: (row) => trialLink(ctx, row.id) },
+        { head: "members", num: true, cell: (row) => row.members },
+        { head: "done", num: true, cell: (row) => row.done },
+        { head: "began", class: "nowrap", cell: (row) => time(row.started, true) },
+        { head: "took", num: true, cell: (row) => duration((row.ended ?? data.now) - row.started) },
+      ], longest.slice(0, 30))));
+  }
+
+  function usage(place, x, width) {
+    const y = (share) => 4 + (1 - Math.max(0, Math.min(1, share))) * CHART;
+    const line = (value) => {
+      let text = "";
+      let before = null;
+      for (const bucket of place.buckets) {
+        const amount = value(bucket);
+        if (amount === null || amount === undefined) {
+          before = null;
+          continue;
+        }
+        // A gap stays a gap.
+        const joined = before !== null && bucket.at - before <= data.bucket_ms * 2.5;
+        text += `${joined ? "L" : "M"}${x(bucket.at).toFixed(1)} ${y(amount).toFixed(1)}`;
+        text += `L${x(bucket.at + data.bucket_ms).toFixed(1)} ${y(amount).toFixed(1)}`;
+        before = bucket.at;
+      }
+      return text;
+    };
+    const total = place.device?.memory_bytes;
+    const bars = place.buckets.filter((bucket) => bucket.utilisation !== null).map((bucket) => `M${x(bucket.at).toFixed(1)} ${y(0)}V${y(bucket.utilisation).toFixed(1)}H${x(bucket.at + data.bucket_ms).toFixed(1)}V${y(0)}Z`).join("");
+    return [
+      [0, 0.5, 1].map((tick) => [s("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(tick), y2: y(tick) }), s("text", { x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, `${tick * 100} %`)]),
+      s("path", { class: "area", d: bars },  s("title", {}, "utilisation")),
+      total ? s("path", { class: "memory", d: line((bucket) => (bucket.memory_used_bytes === null ? null : bucket.memory_used_bytes / total)) }, s("title", {}, `memory, of ${bytes(total)}`)) : null,
+    ];
+  }
+
+  function run(array, x, y) {
+    const [from, to] = [x(array.started), x(array.ended ?? data.now)];
+    const width = Math.max(1.5, to - from);
+    const bad = array.done + array.running < array.members;
+    const text = `${array.kind}${array.members > 1 ? ` × ${array.members}` : ""}`;
+    const what = `${text}, ${array.running ? "running" : bad ? `${array.done} of ${array.members} ended well` : "done"}, ${time(array.started)}, ${duration((array.ended ?? data.now) - array.started)}`;
+    return s("a", { href: ctx.link(`/trial/${short(array.id)}`), tabindex: "-1", "aria-label": what },
+      s("rect", { class: `run${bad ? " bad" : ""}`, x: from, y, width, height: LANE - 3, rx: 1.5, fill: colour(array.kind), "fill-opacity": array.running ? 0.7 : 1 }, s("title", {}, what)),
+      width > text.length * 6 + 8 ? s("text", { x: from + 4, y: y + 9 }, text) : null);
+  }
+
+  let known = 0;
+  const observer = new ResizeObserver(() => {
+    if (data && body.clientWidth !== known) {
+      known = body.clientWidth;
+      draw();
+    }
+  });
+  observer.observe(body);
+  return { update, topics: ["trials", "devices", "progress"], destroy: () => observer.disconnect() };
+}
+
+/** Arrays that ran at the same time get a lane each. */
+function pack(arrays, x) {
+  const lanes = [];
+  let hidden = 0;
+  for (const array of [...arrays].sort((a, b) => a.started - b.started)) {
+    const from = x(array.started);
+    const lane = lanes.find((lane) => lane.end <= from + 0.5) ?? (lanes.length < MAX_LANES ? lanes[lanes.push([]) - 1] : null);
+    if (!lane) {
+      hidden += 1;
+      continue;
+    }
+    lane.push(array);
+    lane.end = Math.max(from + 1.5, x(array.ended ?? Date.now()));
+  }
+  return { lanes, hidden };
+}
+
+function timeTicks(from, to, about) {
+  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 2592000].map((seconds) => seconds * 1000);
+  const step = steps.find((step) => (to - from) / step <= about) ?? steps[steps.length - 1];
+  const offset = new Date(from).getTimezoneOffset() * 60_000;
+  const found = [];
+  for (let at = Math.ceil((from - offset) / step) * step + offset; at <= to; at += step) {
+    const text = time(at, step >= 86400_000);
+    found.push([at, step >= 86400_000 ? text.slice(0, 10) : step >= 60_000 ? text.slice(-8, -3) : text.slice(-8)]);
+  }
+  return found.length ? found : ticks(from, to, 2).map((at) => [at, time(at)]);
+}

@@ -1,0 +1,82 @@
+// All trials of a stage: to search, sort and choose.
+
+import { asked, check, empty, filters, search, select, stages, state, table, trialLink } from "/assets/controls.js";
+import { h, put } from "/assets/dom.js";
+import { count, counted, duration, percent, score, short, val } from "/assets/format.js";
+
+const PAGE = 100;
+
+export default async function trials(ctx) {
+  const picked = new Set(ctx.get("pick").split(",").filter(Boolean));
+  const controls = h("div", { class: "fields" });
+  const body = h("div", {});
+  const bar = h("div", { class: "pickbar", hidden: true });
+  put(ctx.root, h("h1", {}, "Trials"), controls, body, bar);
+  let fields = null;
+
+  async function loadFields() {
+    fields = await ctx.api("fields", { stage: ctx.get("stage") });
+    put(controls,
+      stages(ctx, fields, () => loadFields().then(update)),
+      select("state", [["", "all"], "running", "ready", "waiting", "done", ["unsuccessful", "without result"], "failed", "diverged", "cancelled"], ctx.get("state"), (value) => choose({ state: value })),
+      search("search", ctx.get("q"), (value) => choose({ q: value })),
+      filters(ctx, fields, () => choose({})));
+  }
+
+  function choose(changes) {
+    ctx.set({ offset: "", ...changes });
+    return update();
+  }
+
+  function pick(id, chosen) {
+    if (chosen) picked.add(id);
+    else picked.delete(id);
+    ctx.set({ pick: [...picked].join(",") });
+    drawBar();
+  }
+
+  function drawBar() {
+    bar.hidden = picked.size === 0;
+    const ids = [...picked].join(",");
+    put(bar, h("span", {}, `${counted(picked.size, "trial")} chosen`),
+      h("a", { href: ctx.link(`/compare?trials=${ids}`) }, "compare"),
+      h("a", { href: ctx.link(`/curves?trials=${ids}`) }, "curves"),
+      h("button", { type: "button", onclick: () => {
+        picked.clear();
+        ctx.set({ pick: "" });
+        for (const box of body.querySelectorAll("input[type=checkbox]")) box.checked = false;
+        drawBar();
+      } }, "clear"));
+  }
+
+  async function update() {
+    const [sort, dir, offset] = [ctx.get("sort") || "plan", ctx.get("dir") || "asc", Number(ctx.get("offset")) || 0];
+    const data = await ctx.api("trials", { stage: ctx.get("stage"), state: ctx.get("state"), q: ctx.get("q"), sort, dir, offset, limit: PAGE, ...asked(ctx) });
+    const stage = fields.stages.find((stage) => stage.name === data.stage);
+    // The result that counts, and the rest of the few that people look at.
+    const results = fields.results.filter((name) => name === stage?.metric || data.rows.some((row) => name in row.results)).sort((a, b) => (b === stage?.metric) - (a === stage?.metric)).slice(0, 6);
+    const columns = [
+      { head: h("span", { class: "hidden" }, "chosen"), cell: (row) => h("input", { type: "checkbox", "aria-label": `choose ${short(row.id)}`, checked: picked.has(short(row.id)), "data-key": `pick-${short(row.id)}`, onchange: (event) => pick(short(row.id), event.target.checked) }) },
+      { head: "trial", sort: "plan", cell: (row) => trialLink(ctx, row.id) },
+      { head: "state", sort: "state", cell: (row) => [state(row.state), row.done === null ? "" : ` ${percent(row.done)}`] },
+      ...results.map((name) => ({ head: name, num: true, sort: `r.${name}`, cell: (row) => (row.results[name] === undefined ? h("span", { class: "quiet" }, "–") : score(row.results[name])) })),
+      ...data.parameters.map((name) => ({ head: name, num: fields.parameters.find((field) => field.name === name)?.numeric, sort: `p.${name}`, cell: (row) => val(row.parameters[name]) })),
+      { head: "attempts", num: true, cell: (row) => row.attempts },
+      { head: "took", num: true, cell: (row) => (row.started === null ? "–" : duration((row.ended ?? Date.now()) - row.started)) },
+      { head: "device", cell: (row) => row.device ?? "" },
+    ];
+    const last = Math.min(offset + data.rows.length, data.total);
+    put(body,
+      h("p", { class: "quiet" }, data.total === data.all ? counted(data.all, "trial") : `${count(data.total)} of ${counted(data.all, "trial")}`),
+      data.rows.length ? table(`Trials of ${data.stage}`, columns, data.rows, { sort, dir, onsort: (sort, dir) => choose({ sort, dir }), rowProps: (row) => ({ class: picked.has(short(row.id)) ? "picked" : null }) })
+        : empty("No trial is like that.", "Choose `all`, or search for less."),
+      data.total > PAGE ? h("div", { class: "pages" },
+        h("button", { type: "button", disabled: offset === 0, "data-key": "before", onclick: () => choose({ offset: Math.max(0, offset - PAGE) || "" }) }, "← before"),
+        h("span", {}, `${count(offset + 1)} to ${count(last)} of ${count(data.total)}`),
+        h("button", { type: "button", disabled: last >= data.total, "data-key": "after", onclick: () => choose({ offset: offset + PAGE }) }, "after →")) : null);
+    drawBar();
+  }
+
+  await loadFields();
+  return { update, topics: ["trials"] };
+}

@@ -1,0 +1,60 @@
+//! Devices over time.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+
+use super::{
+    error::Answer,
+    scope::{Wanted, number},
+    site::Site,
+};
+use crate::store::{ArrayRow, DeviceBucket, KnownDevice};
+
+/// Stretches of time that are shown.
+const BUCKETS: i64 = 480;
+/// Arrays that are shown, the latest.
+const MAX_ARRAYS: i64 = 1_500;
+/// Samples are kept for an hour.
+const SAMPLED_MS: i64 = 3_600_000;
+
+/// Devices between two moments.
+#[derive(Serialize)]
+pub(super) struct Timeline {
+    from: i64,
+    to: i64,
+    bucket_ms: i64,
+    devices: Vec<KnownDevice>,
+    buckets: Vec<DeviceBucket>,
+    arrays: Vec<ArrayRow>,
+    /// There are more.
+    arrays_cut: bool,
+    now: i64,
+}
+
+/// `GET /api/devices`: `range` is in milliseconds until now, or `all`, or from the first to the last attempt without it.
+pub(super) async fn timeline(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Answer<Timeline> {
+    let reader = site.reader().await?;
+    let now = jiff::Timestamp::now().as_millisecond();
+    let (from, to) = match asked.get("range").map(String::as_str) {
+        None | Some("" | "all") => {
+            let (first, last) = reader.active_span().await?.unwrap_or((now - SAMPLED_MS, now));
+            let running = reader.workers().await?.iter().any(|worker| worker.ended.is_none() && worker.running > 0);
+            (first, if running { now } else { last })
+        }
+        Some(_) => (now - number(&asked, "range")?.unwrap_or(SAMPLED_MS).clamp(60_000, 366 * 86_400_000), now),
+    };
+    let to = to.max(from + 1_000);
+    let fine = from >= now - SAMPLED_MS;
+    let least = if fine { 1_000 } else { 60_000 };
+    let bucket_ms = ((to - from) / BUCKETS / least + 1) * least;
+    let (devices, buckets, mut arrays) = tokio::try_join!(
+        reader.known_devices(),
+        reader.device_buckets(from, to, bucket_ms, fine),
+        reader.arrays(from, to, MAX_ARRAYS + 1),
+    )?;
+    let arrays_cut = arrays.len() as i64 > MAX_ARRAYS;
+    arrays.truncate(MAX_ARRAYS as usize);
+    Ok(Json(Timeline { from, to, bucket_ms, devices, buckets, arrays, arrays_cut, now }))
+}

@@ -1,0 +1,294 @@
+//! The overview of a sweep, and the list of all.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    error::{Answer, Refusal},
+    scope::{Wanted, number},
+    site::{Loaded, Site},
+};
+use crate::store::{DeviceRow, FailureGroup, LogRow, Reader, StageColumns, SweepProgress, SweepRow, WorkerRow};
+
+/// Running trials that are shown.
+const MAX_RUNNING: usize = 24;
+/// Points of a small curve.
+const SPARK_POINTS: usize = 40;
+/// Most steps that small curves read.
+const SPARK_STEPS: i64 = 20_000;
+/// Different reasons of failures.
+const MAX_FAILURES: i64 = 20;
+/// Best trials.
+const MAX_BEST: usize = 5;
+/// Events.
+const MAX_EVENTS: i64 = 30;
+/// Sweeps a page.
+const MAX_SWEEPS: usize = 20;
+/// A device that was not sampled for so long is not there, in milliseconds.
+const DEVICE_GONE_MS: i64 = 120_000;
+/// Workers that are shown.
+const MAX_WORKERS: usize = 64;
+
+/// A sweep in a list.
+#[derive(Serialize)]
+pub(super) struct SweepLine {
+    #[serde(flatten)]
+    head: SweepHead,
+    counts: BTreeMap<String, i64>,
+}
+
+/// What a sweep is called.
+#[derive(Serialize)]
+pub(super) struct SweepHead {
+    sweep: i64,
+    name: String,
+    revision: i64,
+    submitted: i64,
+    tags: Vec<String>,
+    digest: String,
+}
+
+impl SweepHead {
+    fn of(row: &SweepRow) -> Self {
+        let tags = serde_json::from_str(&row.tags).unwrap_or_default();
+        let SweepRow { sweep, name, revision, digest, submitted, .. } = row.clone();
+        Self { sweep, name, revision, submitted, tags, digest }
+    }
+}
+
+/// A page of sweeps.
+#[derive(Serialize)]
+pub(super) struct Sweeps {
+    total: usize,
+    offset: usize,
+    sweeps: Vec<SweepLine>,
+}
+
+/// `GET /api/sweeps`.
+pub(super) async fn sweeps(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Answer<Sweeps> {
+    let reader = site.reader().await?;
+    let rows = reader.sweeps().await?;
+    let offset: usize = number(&asked, "offset")?.unwrap_or(0);
+    let shown: Vec<&SweepRow> = rows.iter().skip(offset).take(MAX_SWEEPS).collect();
+    let mut counts = reader.sweep_counts(&shown.iter().map(|row| row.sweep).collect::<Vec<_>>()).await?;
+    let line =
+        |row: &&SweepRow| SweepLine { head: SweepHead::of(row), counts: counts.remove(&row.sweep).unwrap_or_default() };
+    Ok(Json(Sweeps { total: rows.len(), offset, sweeps: shown.iter().map(line).collect() }))
+}
+
+/// A stage and how far it is.
+#[derive(Serialize)]
+struct StageLine {
+    stage: String,
+    kind: Option<String>,
+    note: Option<String>,
+    total: i64,
+    done: i64,
+    running: i64,
+    ready: i64,
+    waiting: i64,
+    without_result: i64,
+    reused: i64,
+    /// Mean time of a device for one trial.
+    mean_ms: Option<f64>,
+    /// Time left for the rest, with the workers that are there; none: nothing is known yet.
+    left_ms: Option<f64>,
+}
+
+/// A trial that runs.
+#[derive(Serialize)]
+struct RunningLine {
+    id: String,
+    stage: String,
+    attempt: u32,
+    done: Option<f64>,
+    started: i64,
+    device: String,
+    host: String,
+    parameters: BTreeMap<String, Value>,
+    metric: Option<String>,
+    /// The last values of the metric.
+    curve: Vec<(i64, f64)>,
+}
+
+/// A failure with examples.
+#[derive(Serialize)]
+struct FailureLine {
+    #[serde(flatten)]
+    group: FailureGroup,
+    examples: Vec<String>,
+}
+
+/// A good trial.
+#[derive(Serialize)]
+struct BestLine {
+    id: String,
+    value: f64,
+    parameters: BTreeMap<String, Value>,
+}
+
+/// The best trials of the stage that the sweep is about.
+#[derive(Serialize)]
+struct Best {
+    stage: String,
+    metric: String,
+    maximize: bool,
+    trials: Vec<BestLine>,
+}
+
+/// How far a sweep is.
+#[derive(Serialize)]
+pub(super) struct Overview {
+    sweep: SweepHead,
+    finished: bool,
+    total: i64,
+    done: i64,
+    stages: Vec<StageLine>,
+    /// Of the stages of which it is known.
+    left_ms: Option<f64>,
+    /// Some stages with trials left have none that ended yet.
+    left_is_partial: bool,
+    running: Vec<RunningLine>,
+    running_total: usize,
+    failures: Vec<FailureLine>,
+    best: Option<Best>,
+    events: Vec<LogRow>,
+    devices: Vec<DeviceRow>,
+    workers: Vec<WorkerRow>,
+    workers_here: usize,
+}
+
+/// `GET /api/overview`.
+pub(super) async fn overview(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Answer<Overview> {
+    let reader = site.reader().await?;
+    let loaded = site.sweep(&reader, number(&asked, "sweep")?).await?;
+    let sweep = loaded.row.sweep;
+    let (progress, times, failures, workers) = tokio::try_join!(
+        reader.progress(sweep),
+        reader.stage_times(sweep),
+        reader.failure_groups(sweep, MAX_FAILURES),
+        reader.workers(),
+    )?;
+    let (best, events, devices) =
+        tokio::join!(best(&reader, &loaded), reader.events(MAX_EVENTS), reader.devices(DEVICE_GONE_MS));
+    let means: BTreeMap<String, f64> = times.into_iter().map(|time| (time.stage, time.mean_ms)).collect();
+    let workers_here = workers.iter().filter(|worker| worker.ended.is_none()).count();
+    let stages = stages(&loaded, &progress, &means, workers_here.max(1) as f64);
+    let unknown = |stage: &StageLine| stage.left_ms.is_none() && stage.waiting + stage.ready + stage.running > 0;
+    let left: Vec<f64> = stages.iter().filter_map(|stage| stage.left_ms).collect();
+    let failures = failures.into_iter().map(|group| {
+        let whole = group.ids.split(' ').filter(|id| id.len() == 64);
+        FailureLine { examples: whole.map(|id| id[..10].to_owned()).collect(), group }
+    });
+    Ok(Json(Overview {
+        sweep: SweepHead::of(&loaded.row),
+        finished: progress.is_finished(),
+        total: progress.total(),
+        done: progress.count(&["done"]),
+        left_ms: (!left.is_empty()).then(|| left.iter().sum()),
+        left_is_partial: stages.iter().any(unknown),
+        stages,
+        running: running(&reader, &loaded, &progress).await?,
+        running_total: progress.running.len(),
+        failures: failures.collect(),
+        best: best?,
+        events: events?,
+        devices: devices?,
+        workers: workers.into_iter().filter(|worker| worker.ended.is_none()).take(MAX_WORKERS).collect(),
+        workers_here,
+    }))
+}
+
+fn stages(loaded: &Loaded, progress: &SweepProgress, means: &BTreeMap<String, f64>, workers: f64) -> Vec<StageLine> {
+    let lines = progress.by_stage().into_iter().map(|counts| {
+        let plan = loaded.stage_plan(&counts.stage);
+        let mean_ms = means.get(&counts.stage).copied();
+        // What runs is done in part.
+        let running = progress.running.iter().filter(|row| row.stage == counts.stage);
+        let begun: f64 = running.map(|row| row.done_units as f64 / row.total_units.max(1) as f64).sum();
+        let left = (counts.waiting + counts.ready + counts.running) as f64 - begun;
+        StageLine {
+            kind: plan.map(|plan| plan.kind.name().to_owned()),
+            note: plan.map(|plan| plan.note.clone()).filter(|note| !note.is_empty()),
+            left_ms: mean_ms.filter(|_| left > 0.0).map(|mean| mean * left / workers),
+            mean_ms,
+            total: counts.total,
+            done: counts.done,
+            running: counts.running,
+            ready: counts.ready,
+            waiting: counts.waiting,
+            without_result: counts.without_result,
+            reused: counts.reused,
+            stage: counts.stage,
+        }
+    });
+    lines.collect()
+}
+
+async fn running(reader: &Reader, loaded: &Loaded, progress: &SweepProgress) -> Result<Vec<RunningLine>, Refusal> {
+    let mut lines = Vec::new();
+    let mut by_stage: BTreeMap<&str, Vec<(usize, i64)>> = BTreeMap::new();
+    for row in progress.running.iter().take(MAX_RUNNING) {
+        let stage = loaded.plan.stage(&row.stage);
+        let place = stage.and_then(|stage| Some((stage, stage.ids.iter().position(|id| *id == row.id)?)));
+        if let Some((stage, place)) = place {
+            by_stage.entry(&stage.name).or_default().push((lines.len(), stage.trials[place]));
+        }
+        lines.push(RunningLine {
+            id: row.id.clone(),
+            stage: row.stage.clone(),
+            attempt: row.attempt,
+            done: (row.total_units > 0).then(|| row.done_units as f64 / row.total_units as f64),
+            started: row.started,
+            device: row.device.clone(),
+            host: row.host.clone(),
+            parameters: place.map(|(stage, place)| varying(stage, place)).unwrap_or_default(),
+            metric: None,
+            curve: Vec::new(),
+        });
+    }
+    for (stage, trials) in by_stage {
+        let names = reader.stage_names(loaded.row.sweep, stage).await?.metrics;
+        let Some(metric) = loss(&names) else { continue };
+        let rows: Vec<i64> = trials.iter().map(|(_, row)| *row).collect();
+        let stride = reader.curve_steps(&rows, metric).await? / SPARK_STEPS + 1;
+        let curves = reader.thinned_curves(&rows, metric, stride).await?;
+        for (at, row) in trials {
+            lines[at].metric = Some(metric.to_owned());
+            lines[at].curve =
+                curves.get(&row).map(|curve| super::curves::thin(curve, SPARK_POINTS)).unwrap_or_default();
+        }
+    }
+    Ok(lines)
+}
+
+/// The metric of a small curve: that of training, or another loss, or whatever there is.
+fn loss(names: &[String]) -> Option<&String> {
+    let named = |wanted: fn(&str) -> bool| names.iter().find(|name| wanted(name));
+    named(|name| name == "train_loss").or_else(|| named(|name| name.contains("loss"))).or_else(|| names.first())
+}
+
+/// Parameters by which trials of a stage differ.
+pub(super) fn varying(stage: &StageColumns, place: usize) -> BTreeMap<String, Value> {
+    stage.varying().filter_map(|(name, column)| Some((name.to_owned(), column.value(place)?.clone()))).collect()
+}
+
+async fn best(reader: &Reader, loaded: &Loaded) -> Result<Option<Best>, Refusal> {
+    let Some(stage) = loaded.subject() else { return Ok(None) };
+    let Some((metric, maximize)) = loaded.metric(&stage.name) else { return Ok(None) };
+    let maximize = maximize.unwrap_or(true);
+    let values = reader.stage_values(loaded.row.sweep, stage, metric).await?;
+    let mut found: Vec<(f64, usize)> =
+        values.iter().enumerate().filter_map(|(place, value)| Some(((*value)?, place))).collect();
+    found.sort_by(|a, b| if maximize { b.0.total_cmp(&a.0) } else { a.0.total_cmp(&b.0) });
+    let line = |&(value, place): &(f64, usize)| BestLine {
+        id: stage.ids[place].clone(),
+        value,
+        parameters: varying(stage, place),
+    };
+    let trials = found.iter().take(MAX_BEST).map(line).collect();
+    Ok(Some(Best { stage: stage.name.clone(), metric: metric.to_owned(), maximize, trials }))
+}

@@ -1,0 +1,76 @@
+//! The server's life.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use tokio::net::TcpListener;
+
+use super::{
+    access::{self, Access},
+    error::ServeError,
+    extensions::Extensions,
+    live, router,
+    site::Site,
+};
+
+/// How to serve.
+#[derive(Clone)]
+pub struct Settings {
+    /// The home folder.
+    pub home: PathBuf,
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Ask for the token on the loopback interface, too.
+    pub require_token: bool,
+    /// What other parts of the program add.
+    pub extensions: Extensions,
+}
+
+/// A server that listens.
+pub struct Server {
+    listener: TcpListener,
+    site: Arc<Site>,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Listens. Beyond the loopback interface a token is required; it is made here when there is none.
+    ///
+    /// # Errors
+    /// [`ServeError`] when the port or the token cannot be had.
+    pub async fn bind(settings: Settings) -> Result<Self, ServeError> {
+        let Settings { home, address, require_token, extensions } = settings;
+        let loopback = address.ip().is_loopback();
+        let token = if loopback && !require_token { None } else { Some(access::token(&home)?) };
+        let failed = |source| ServeError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let site = Arc::new(Site::new(home, Access { loopback, token }, extensions));
+        Ok(Self { listener, site, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What to open in a browser, with the token where one is required.
+    pub fn url(&self) -> String {
+        let mut shown = self.address;
+        if shown.ip().is_unspecified() {
+            shown.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        let token = self.site.access.token.as_ref().map(|token| format!("?token={token}")).unwrap_or_default();
+        format!("http://{shown}/{token}")
+    }
+
+    /// Serves until the process ends.
+    ///
+    /// # Errors
+    /// [`ServeError::Ended`].
+    pub async fn run(self) -> Result<(), ServeError> {
+        let follower = tokio::spawn(live::follow(Arc::clone(&self.site)));
+        let served = axum::serve(self.listener, router::router(self.site)).await;
+        follower.abort();
+        served.map_err(ServeError::Ended)
+    }
+}

@@ -1,0 +1,80 @@
+//! Who may read, and what a browser is told to allow.
+
+use std::net::Ipv4Addr;
+
+use reqwest::StatusCode;
+
+use crate::support::World;
+
+#[tokio::test]
+async fn every_response_forbids_what_the_page_does_not_need() {
+    let world = World::new().await;
+    let paths =
+        ["/", "/grid", "/assets/main.js", "/api/overview", "/api/nothing", "/nothing", "/api/trial/zz", "/api/live"];
+    for path in paths {
+        let response = world.get(path).await;
+        let headers = response.headers();
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}");
+        assert!(!policy.contains("unsafe"), "{path}");
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(headers["referrer-policy"], "no-referrer", "{path}");
+    }
+    assert_eq!(world.get("/nothing").await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(world.get("/assets/../Cargo.toml").await.status(), StatusCode::NOT_FOUND);
+    let posted = world.client.post(format!("{}/api/sql", world.base)).send().await.unwrap();
+    assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn other_names_and_other_sites_are_refused() {
+    let world = World::new().await;
+    let ask = |name: &'static str, value: &'static str| {
+        world.client.get(format!("{}/api/overview", world.base)).header(name, value).send()
+    };
+    // DNS rebinding: a page of another name that points here.
+    assert_eq!(ask("host", "evil.example").await.unwrap().status(), StatusCode::MISDIRECTED_REQUEST);
+    assert_eq!(ask("host", "localhost:9999").await.unwrap().status(), StatusCode::OK);
+    assert_eq!(ask("origin", "http://evil.example").await.unwrap().status(), StatusCode::FORBIDDEN);
+    assert_eq!(ask("sec-fetch-site", "cross-site").await.unwrap().status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn beyond_loopback_a_token_is_required() {
+    let home = tempfile::tempdir().unwrap();
+    let world = World::serve(home, Ipv4Addr::UNSPECIFIED.into(), false).await;
+    let token = std::fs::read_to_string(world.home.path().join("serve.token")).unwrap();
+    let token = token.trim();
+    assert!(world.url.ends_with(&format!("/?token={token}")), "{}", world.url);
+    let (status, _, cure) = world.refusal("/api/site").await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert!(cure.contains("serve.token"), "{cure}");
+    assert_eq!(world.refusal("/metrics").await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(world.refusal("/api/live").await.0, StatusCode::UNAUTHORIZED);
+    let page = world.get("/").await;
+    assert_eq!(page.status(), StatusCode::UNAUTHORIZED);
+    assert!(page.text().await.unwrap().contains("A token is required"));
+    assert_eq!(world.get("/assets/main.js").await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(world.get("/?token=wrong").await.status(), StatusCode::UNAUTHORIZED);
+
+    let login = world.get(&format!("/grid?token={token}&row=text")).await;
+    assert_eq!(login.status(), StatusCode::SEE_OTHER);
+    assert_eq!(login.headers()["location"], "/grid?row=text");
+    let cookie = login.headers()["set-cookie"].to_str().unwrap();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains(token), "{cookie}");
+    let cookie = cookie.split(';').next().unwrap();
+    let with = |name: &'static str, value: String| {
+        world.client.get(format!("{}/api/site", world.base)).header(name, value).send()
+    };
+    assert_eq!(with("cookie", cookie.to_owned()).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(with("cookie", "permafrost=x".to_owned()).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(with("authorization", format!("Bearer {token}")).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(with("authorization", "Bearer x".to_owned()).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_token_may_be_required_on_loopback_too() {
+    let world = World::serve(tempfile::tempdir().unwrap(), Ipv4Addr::LOCALHOST.into(), true).await;
+    assert_eq!(world.get("/api/site").await.status(), StatusCode::UNAUTHORIZED);
+    assert!(world.url.contains("?token="));
+}

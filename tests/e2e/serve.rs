@@ -1,0 +1,190 @@
+//! The page, in a real browser.
+
+use std::time::Duration;
+
+use crate::{
+    serve_database::{self, Made, Size},
+    support::{
+        World,
+        browser::{Browser, CONTROL, DOWN, ENTER, ESCAPE, Page, RIGHT, TAB},
+        launch, noop, wait,
+    },
+};
+
+/// What users may write anywhere; it must stay text.
+const NASTY: &str = "<img src=x onerror=document.title='owned'><script>alert(1)</script>";
+const SIZE: Size = Size { trials: 300, epochs: 8, running: 3, failed: 4, device_hours: 3 };
+
+/// A server on a database with everything that pages show, under a name that tries to be markup.
+fn world() -> (World, Page, Vec<Made>) {
+    let world = World::new();
+    std::fs::create_dir_all(world.home()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let made = runtime.block_on(serve_database::make(&world.home(), SIZE, NASTY)).unwrap();
+    let page = Page::start(&world, &[]);
+    (world, page, made)
+}
+
+fn paths(made: &[Made]) -> Vec<String> {
+    let (one, other, adaptor) = (made[40].id.short(), made[41].id.short(), made[2].id.short());
+    [
+        "/".to_owned(),
+        "/trials?stage=classify".to_owned(),
+        "/curves?stage=classify&color=vision&smooth=0.6".to_owned(),
+        "/curves?stage=classify&color=:result&log=1&metric=train_loss".to_owned(),
+        "/grid".to_owned(),
+        "/parallel".to_owned(),
+        format!("/compare?trials={one},{other},{adaptor}"),
+        format!("/compare?trials={one},{other}"),
+        "/compare".to_owned(),
+        "/devices".to_owned(),
+        "/devices?range=3600000".to_owned(),
+        "/sql?q=SELECT+*+FROM+leaderboard+LIMIT+20".to_owned(),
+        format!("/trial/{one}"),
+        format!("/trial/{adaptor}"),
+        format!("/trial/{}", made[made.len() - 1].id.short()),
+        format!("/trial/{}", made[made.len() - 5].id.short()),
+    ]
+    .into()
+}
+
+#[test]
+fn every_page_loads_cleanly_on_a_desk_and_on_a_phone_and_markup_stays_text() {
+    for (width, height) in [(1280, 900), (390, 844)] {
+        let Some(browser) = Browser::start(width, height) else { return };
+        let (_world, page, made) = world();
+        for path in paths(&made) {
+            browser.open(&format!("{}{path}", page.url));
+            assert_eq!(browser.complaints(), Vec::<String>::new(), "{path} at {width}");
+            // Wide tables scroll by themselves; the page does not.
+            let wide =
+                browser.script("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
+            assert_eq!(wide, 0, "{path} is wider than {width}");
+            let markup = browser.script("return document.querySelectorAll('main img, main script, header img').length");
+            assert_eq!(markup, 0, "{path}");
+            assert!(browser.text("return document.title").ends_with("Permafrost"), "{path}");
+            let headings = browser.script("return document.querySelectorAll('main h1').length");
+            assert_eq!(headings, 1, "{path}");
+            // Everything that can be used has a name.
+            let unnamed = browser.script(
+                "return [...document.querySelectorAll('main button, main select, main input, main textarea, main a')]
+                     .filter((e) => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length || e.title)).length",
+            );
+            assert_eq!(unnamed, 0, "{path}");
+        }
+        browser.open(&format!("{}/", page.url));
+        let heading = browser.text("return document.querySelector('main h1').textContent");
+        assert!(heading.contains(NASTY), "{heading}");
+    }
+}
+
+#[test]
+fn the_heat_map_has_the_numbers_of_the_database() {
+    let Some(browser) = Browser::start(1280, 900) else { return };
+    let (world, page, _) = world();
+    browser.open(&format!("{}/grid?stage=classify&f.learning_rate=*&f.weight_decay=*", page.url));
+    let shown = browser.script(
+        "return [...document.querySelectorAll('.heat td.cell[data-mean]')].map((cell) => Number(cell.dataset.mean)).sort((a, b) => a - b)",
+    );
+    let shown: Vec<f64> = shown.as_array().unwrap().iter().map(|mean| mean.as_f64().unwrap()).collect();
+    let sql = "SELECT CAST(avg(value) AS TEXT) FROM leaderboard WHERE stage = 'classify' AND metric = 'auroc'
+               GROUP BY parameters ->> '$.text', parameters ->> '$.vision', parameters ->> '$.fraction' ORDER BY avg(value)";
+    let expected = world.ask(sql).unwrap().rows.into_iter().map(|row| match &row[0] {
+        permafrost::store::SqlValue::Text(text) => text.parse::<f64>().unwrap(),
+        other => panic!("{other:?}"),
+    });
+    let expected: Vec<f64> = expected.collect();
+    assert_eq!((shown.len(), expected.len()), (45, 45));
+    for (shown, expected) in shown.iter().zip(&expected) {
+        assert!((shown - expected).abs() < 1e-9, "{shown} {expected}");
+    }
+    let first = browser.text("return document.querySelector('.heat td.cell[data-mean] b').textContent");
+    assert!(first.starts_with("0.") && first.len() == 5, "{first}");
+    // The paper's value stands in the cell, and what else there is appears when it has the focus.
+    browser.script("document.querySelector('.heat td.cell[data-mean]').focus()");
+    let tip = browser.text("return document.querySelector('.panels .tip').innerText");
+    assert!(tip.contains("n ") && tip.contains("95 % interval") && tip.contains("paper"), "{tip}");
+}
+
+#[test]
+fn everything_can_be_reached_with_the_keyboard() {
+    let Some(browser) = Browser::start(1280, 900) else { return };
+    let (_world, page, _) = world();
+    browser.open(&format!("{}/", page.url));
+    browser.press(&[&[TAB]]);
+    assert_eq!(browser.text("return document.activeElement.textContent"), "Skip to content");
+    browser.press(&[&[ENTER]]);
+    browser.script("document.activeElement.blur()");
+    browser.press(&[&["g"], &["g"]]);
+    browser.wait("return location.pathname === '/grid' && document.querySelectorAll('.heat td.cell').length > 0");
+    browser.script("document.querySelector('.heat td.cell').focus()");
+    browser.press(&[&[RIGHT], &[DOWN]]);
+    let place =
+        "const c = document.activeElement.closest('td'); return c.cellIndex + ',' + c.parentElement.sectionRowIndex";
+    assert_eq!(browser.text(place), "2,1");
+    browser.press(&[&["?"]]);
+    browser.wait("return document.querySelector('dialog[open]') !== null");
+    browser.press(&[&[ESCAPE]]);
+    browser.wait("return document.querySelector('dialog') === null");
+    browser.script("document.activeElement.blur()");
+    browser.press(&[&["g"], &["c"]]);
+    browser.wait("return location.pathname === '/curves' && document.querySelectorAll('.curve').length > 5");
+    browser.script("document.querySelector('.chart svg').focus()");
+    browser.press(&[&[DOWN], &[RIGHT]]);
+    browser.wait("return !document.querySelector('.chart .tip').hidden");
+    browser.press(&[&[ENTER]]);
+    browser.wait("return location.pathname.startsWith('/trial/')");
+    // A choice is in the address, so that it can be sent to somebody.
+    browser.open(&format!("{}/trials?stage=classify&state=failed", page.url));
+    assert_eq!(browser.script("return document.querySelectorAll('tbody tr').length"), SIZE.failed);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn the_console_answers_and_refuses_to_write() {
+    let Some(browser) = Browser::start(1280, 900) else { return };
+    let (world, page, made) = world();
+    browser.open(&format!("{}/sql", page.url));
+    browser.script(
+        "const q = document.querySelector('textarea'); q.focus(); q.value = 'SELECT count(*) AS n FROM trials'",
+    );
+    browser.press(&[&[CONTROL, ENTER]]);
+    browser.wait("return document.querySelector('.answer tbody td') !== null");
+    let count = browser.text("return document.querySelector('.answer tbody td').textContent");
+    assert_eq!(count, made.len().to_string());
+    browser.script("const q = document.querySelector('textarea'); q.focus(); q.value = 'DELETE FROM trials'");
+    browser.press(&[&[CONTROL, ENTER]]);
+    browser.wait("return document.querySelector('.answer .failure') !== null");
+    let words = browser.text("return document.querySelector('.answer .failure').innerText");
+    assert!(words.contains("readonly") || words.contains("read"), "{words}");
+    assert_eq!(world.number("SELECT count(*) FROM trials"), made.len() as i64);
+}
+
+#[test]
+fn a_page_that_is_open_follows_a_sweep_that_is_launched_later() {
+    let Some(browser) = Browser::start(1280, 900) else { return };
+    let world = World::new();
+    let page = Page::start(&world, &[]);
+    browser.go(&format!("{}/", page.url));
+    browser.wait("return document.querySelector('.failure')?.innerText.includes('there is no database') ?? false");
+    world.write("x.yaml", &noop("index: {values: [1, 2, 3, 4, 5, 6]}, steps: {value: 20}, step_ms: {value: 100}"));
+    let sweep = world.start(&launch("x.yaml"));
+    // Nothing is reloaded from here on.
+    browser.script("window.stays = true");
+    browser.wait("return document.querySelector('main h1')?.textContent.startsWith('x') ?? false");
+    browser.wait("return document.querySelector('main').innerText.includes('Running')");
+    browser.wait("return document.querySelector('.fact b')?.textContent === '6 / 6'");
+    assert_eq!(wait(sweep).status.code(), Some(0));
+    assert_eq!(browser.script("return window.stays"), true);
+    assert_eq!(browser.text("return document.getElementById('live').textContent"), "live");
+    // When the server goes, the page says so; when it is back, the page goes on.
+    let port = page.url.rsplit(':').next().unwrap().to_owned();
+    drop(page);
+    browser.wait("return document.getElementById('live').dataset.state === 'offline'");
+    let mut command = world.command();
+    let mut again = command.args(["serve", "--port", &port]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    browser.wait("return document.getElementById('live').dataset.state === 'live'");
+    again.kill().unwrap();
+    again.wait().unwrap();
+}

@@ -42,7 +42,7 @@ pub use results::{
 };
 pub use scrape::{AttemptCount, LatestValue, ScrapedTrial, SweepCount, WorkerCount};
 pub use timeline::{ArrayRow, DeviceBucket, Follower, Glance, KnownDevice};
-pub use top::{Listed, RunningTrial, SweepName, Tail, TrialLine, UsageRow, WorkRow};
+pub use top::{Listed, RunningTrial, SweepName, Tail, TrialLine, WorkRow};
 pub use trials::{ArtifactRow, AttemptRow, EventRow, InputRow, PlaceRow, TrialDetail};
 pub use watch::{DeviceIncident, DeviceState, RunningKind, TrialUsage, Watched, Work};
 pub use writer::{Commit, Store};

@@ -1,6 +1,5 @@
 //! What `top` shows of a sweep: bounded answers, cheap enough to be asked for each second.
 
-use permafrost_worker::id::TrialId;
 use serde::Serialize;
 use serde_json::json;
 use sqlx::FromRow;
@@ -101,21 +100,6 @@ pub struct Tail {
     pub points: String,
 }
 
-/// What a trial took of its devices.
-#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
-pub struct UsageRow {
-    /// What it ran on.
-    pub device: String,
-    /// Mean share of that time in which the device computed, 0 to 1.
-    pub utilisation: f64,
-    /// Hours of the device.
-    pub device_hours: f64,
-    /// Joules.
-    pub energy_j: Option<f64>,
-    /// Most memory that its worker used on the device, in bytes.
-    pub memory_peak_bytes: Option<i64>,
-}
-
 /// Which trials a list has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Listed<'a> {
@@ -148,7 +132,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn work(&self, sweep: i64) -> Result<Vec<WorkRow>, StoreError> {
+    pub async fn sweep_work(&self, sweep: i64) -> Result<Vec<WorkRow>, StoreError> {
         sqlx::query_as(
             "WITH RECURSIVE blocked (trial) AS (
                  SELECT e.trial FROM trials i JOIN trial_inputs e ON e.input = i.trial
@@ -256,23 +240,6 @@ impl Reader {
             .fetch_all(&self.pool)
             .await
             .map_err(|error| self.failed(error))
-    }
-
-    /// What a trial took of its devices; nothing where it was too short to be sampled.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn usage(&self, trial: TrialId) -> Result<Option<UsageRow>, StoreError> {
-        sqlx::query_as(
-            "SELECT max(d.name) AS device, sum(u.busy_s) / sum(u.device_s) AS utilisation, sum(u.device_s) / 3600.0 AS device_hours,
-                    sum(u.energy_j) AS energy_j, max(u.memory_peak_bytes) AS memory_peak_bytes
-             FROM trials t JOIN attempt_usage u USING (trial) JOIN devices d USING (device)
-             WHERE t.id = ? GROUP BY t.trial HAVING sum(u.device_s) > 0",
-        )
-        .bind(trial.hex())
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(|error| self.failed(error))
     }
 
     /// The report of a sweep as it was resolved, as JSON.

@@ -130,7 +130,7 @@ impl Source {
         }
         let SweepName { sweep: row, name, revision, submitted } = sweep;
         snapshot.sweep = Some(SweepView { sweep: row, name, revision, submitted, metrics: self.metrics.1.clone() });
-        let work = reader.work(row).await?;
+        let work = reader.sweep_work(row).await?;
         let running = reader.running(row, MAX_RUNNING).await?;
         snapshot.stages = stages(&work, &running);
         if work.iter().any(|row| !row.blocked && matches!(row.state.as_str(), "waiting" | "ready" | "running")) {
@@ -245,12 +245,11 @@ impl Source {
             Ok(detail) => detail,
             Err(StoreError::NoSuchTrial(_)) => {
                 let detail = Err("this trial is not in the database".to_owned());
-                return Ok(TrialView { id, detail, curves: Vec::new(), usage: None, log: Vec::new() });
+                return Ok(TrialView { id, detail, curves: Vec::new(), log: Vec::new() });
             }
             Err(error) => return Err(error),
         };
         let curves = reader.curves(&[id], None).await?;
-        let usage = reader.usage(id).await?;
         let log = match detail.attempts.last() {
             Some(last) => {
                 let path = files::attempt_log(&self.home, id, last.attempt);
@@ -258,7 +257,7 @@ impl Source {
             }
             None => Vec::new(),
         };
-        Ok(TrialView { id, detail: Ok(Box::new(detail)), curves, usage, log })
+        Ok(TrialView { id, detail: Ok(Box::new(detail)), curves, log })
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{estimate::TimeLeft, format};
 use crate::store::{
-    CurvePoint, DeviceRow, LogRow, RunningTrial, SweepName, TrialDetail, TrialLine, UsageRow, WITHOUT_RESULT, WorkRow,
+    CurvePoint, DeviceRow, LogRow, RunningTrial, SweepName, TrialDetail, TrialLine, WITHOUT_RESULT, WorkRow,
 };
 
 /// What `top` shows.
@@ -150,8 +150,6 @@ pub struct TrialView {
     pub detail: Result<Box<TrialDetail>, String>,
     /// Curves of all metrics, in order of metric and step.
     pub curves: Vec<CurvePoint>,
-    /// What it took.
-    pub usage: Option<UsageRow>,
     /// The last lines of its last attempt's log, oldest first.
     pub log: Vec<String>,
 }

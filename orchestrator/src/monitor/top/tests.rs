@@ -18,7 +18,7 @@ use super::{
     state::{Dialog, Pane, View},
     text,
 };
-use crate::store::{CurvePoint, DeviceRow, LogRow, RunningTrial, SweepName, TrialDetail, TrialLine, UsageRow};
+use crate::store::{CurvePoint, DeviceRow, LogRow, RunningTrial, SweepName, TrialDetail, TrialLine, TrialUsage};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
 const COLOR: Theme = Theme { color: true, unicode: true };
@@ -200,8 +200,20 @@ fn trial() -> TrialView {
                 class: (number == 2).then(|| "resources".to_owned()),
                 message: Some("CUDA out of memory: asked for 12 GB".to_owned()),
                 cure: Some("take a smaller batch, or fewer members".to_owned()),
+                samples: Some(145),
+                device_s: Some(146.2),
+                utilisation: Some(0.42),
+                energy_j: Some(61_728.0),
+                memory_peak_bytes: Some(23_400_000_000),
             })
             .collect(),
+        usage: Some(TrialUsage {
+            samples: 290,
+            utilisation: Some(0.42),
+            device_hours: 0.0812,
+            energy_j: Some(123_456.0),
+            memory_peak_bytes: Some(23_400_000_000),
+        }),
         results: [("val_loss".to_owned(), 2.345_67), ("best_epoch".to_owned(), 31.0)].into(),
         artifacts: vec![],
         events: vec![],
@@ -217,13 +229,6 @@ fn trial() -> TrialView {
         id: key,
         detail: Ok(Box::new(detail)),
         curves,
-        usage: Some(UsageRow {
-            device: "cuda:1".to_owned(),
-            utilisation: 0.42,
-            device_hours: 0.0812,
-            energy_j: Some(123_456.0),
-            memory_peak_bytes: Some(23_400_000_000),
-        }),
         log: (0..30).map(|line| format!("05:0{}:00 epoch {line}", line % 10)).collect(),
     }
 }

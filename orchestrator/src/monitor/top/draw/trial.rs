@@ -1,5 +1,7 @@
 //! One trial: what it is, its curves, its attempts, what it left, what went wrong, what it logged.
 
+use std::collections::BTreeSet;
+
 use permafrost_worker::id::TrialId;
 use ratatui::{
     Frame,
@@ -60,7 +62,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, id: TrialId
     let left = (area.width * 2 / 5).clamp(24, 60);
     let [facts, _, charts] =
         Layout::horizontal([Constraint::Length(left), Constraint::Length(1), Constraint::Min(1)]).areas(upper);
-    self::facts(frame, facts, view, detail, scroll, theme);
+    self::facts(frame, facts, detail, scroll, theme);
     self::charts(frame, charts, &view.curves, chart, theme);
     self::attempts(frame, attempts, state, detail);
     self::log(frame, log, &view.log, theme);
@@ -117,16 +119,16 @@ fn wrapped_lines(lines: &[Line<'_>], columns: u16) -> usize {
 }
 
 /// Results, use of devices, parameters, inputs, files.
-fn facts(frame: &mut Frame<'_>, area: Rect, view: &TrialView, detail: &TrialDetail, scroll: usize, theme: Theme) {
+fn facts(frame: &mut Frame<'_>, area: Rect, detail: &TrialDetail, scroll: usize, theme: Theme) {
     let mut groups: Vec<(&str, Vec<(String, String)>)> = Vec::new();
     let results = detail.results.iter().map(|(name, value)| (name.clone(), format::number(*value)));
     groups.push(("Results", results.collect()));
-    if let Some(usage) = &view.usage {
-        let mut rows = vec![
-            ("device".to_owned(), usage.device.clone()),
-            ("utilisation".to_owned(), format::percent(usage.utilisation)),
-            ("device-hours".to_owned(), format::number(usage.device_hours)),
-        ];
+    if let Some(usage) = &detail.usage {
+        let devices: BTreeSet<&str> = detail.attempts.iter().map(|attempt| attempt.device.as_str()).collect();
+        let mut rows = vec![("device".to_owned(), devices.into_iter().collect::<Vec<_>>().join(", "))];
+        let utilisation = usage.utilisation.map_or_else(|| "too short".to_owned(), format::percent);
+        rows.push(("utilisation".to_owned(), utilisation));
+        rows.push(("device-hours".to_owned(), format::number(usage.device_hours)));
         rows.extend(usage.energy_j.map(|joules| ("energy (J)".to_owned(), format::number(joules))));
         rows.extend(usage.memory_peak_bytes.map(|peak| ("peak memory".to_owned(), format::bytes(peak))));
         groups.push(("Use of devices", rows));

@@ -6,7 +6,9 @@
 mod bench;
 mod commands;
 mod data;
+mod exports;
 mod operations;
 mod pixels;
 mod support;
+mod top;
 mod training;

@@ -1,5 +1,6 @@
 //! What can be typed: clap types, and nothing else.
 
+mod export;
 mod top;
 
 use std::{path::PathBuf, time::Duration};
@@ -7,7 +8,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use self::top::*;
+pub use self::{export::*, top::*};
 use crate::{coordinator::Timing, report::Format};
 
 /// Exit codes, as `--help` shows them.
@@ -69,6 +70,9 @@ pub enum Verb {
     Explain(Explain),
     /// Print the tables of a sweep
     Results(Results),
+    /// Hand results to TensorBoard, MLflow, or readers of Parquet
+    #[command(subcommand)]
+    Export(Export),
     /// Ask the database; it cannot be changed this way
     Sql(Sql),
     /// Print what an attempt logged, or the coordinator

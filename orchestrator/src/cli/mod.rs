@@ -11,6 +11,7 @@ mod data;
 mod doctor;
 mod error;
 mod explain;
+mod export;
 mod failures;
 mod follow;
 mod launch;

@@ -3,6 +3,7 @@
 mod axis;
 mod cell;
 mod delimited;
+pub mod export;
 mod grid;
 mod json;
 mod latex;

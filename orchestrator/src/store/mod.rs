@@ -2,6 +2,7 @@
 
 mod change;
 mod error;
+mod export;
 mod live;
 mod metrics;
 mod open;
@@ -18,6 +19,7 @@ pub use change::{
     Change, EndedAttempt, NewSweep, NewWorker, PlannedRow, Progress, Recorded, Refused, ResultRows, StateChange,
 };
 pub use error::StoreError;
+pub use export::{ExportAttempt, ExportPoint, ExportTrial};
 pub use live::{CurvePoint, DeviceRow, DeviceTime, LogRow};
 pub use query::{QueryResult, SqlValue};
 pub use reader::{Payload, Reader};

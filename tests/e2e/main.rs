@@ -6,6 +6,7 @@
 mod bench;
 mod commands;
 mod data;
+mod exports;
 mod history;
 mod monitor;
 mod operations;
@@ -14,4 +15,5 @@ mod serve;
 #[path = "../../orchestrator/benches/serve/database.rs"]
 mod serve_database;
 mod support;
+mod top;
 mod training;

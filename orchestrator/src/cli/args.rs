@@ -1,9 +1,11 @@
 //! What can be typed: clap types, and nothing else.
 
 mod diff;
+mod export;
 mod history;
 mod results;
 mod sampling;
+mod serve;
 mod top;
 
 use std::{path::PathBuf, time::Duration};
@@ -13,16 +15,14 @@ use clap_complete::Shell;
 
 pub use self::{
     diff::Diff,
+    export::{Export, ExportMlflow, ExportParquet, ExportTensorboard},
     history::History,
     results::{Output, Results},
     sampling::Sampling,
+    serve::*,
     top::*,
 };
 use crate::coordinator::Timing;
-
-mod serve;
-
-pub use serve::*;
 
 /// Exit codes, as `--help` shows them.
 const EXIT_CODES: &str = "\
@@ -88,6 +88,9 @@ pub enum Verb {
     History(History),
     /// Say what differs between two trials or two sweeps, and what came of it
     Diff(Diff),
+    /// Hand results to TensorBoard, MLflow, or readers of Parquet
+    #[command(subcommand)]
+    Export(Export),
     /// Ask the database; it cannot be changed this way
     Sql(Sql),
     /// Print what an attempt logged, or the coordinator

@@ -121,6 +121,9 @@ pub enum CliError {
     /// So many rows of a benchmark failed; which, was printed already.
     #[error("{} could not be measured", ui::counted(*.0, "row"))]
     Unmeasured(usize),
+    /// Results could not be handed to another tool.
+    #[error(transparent)]
+    Export(#[from] super::export::ExportError),
     /// A user stopped it.
     #[error("{0}")]
     Interrupted(String),
@@ -163,6 +166,7 @@ impl CliError {
                 Some("`permafrost drain` of that version ends it; or name another --home".to_owned())
             }
             Self::Agent(error) => error.cure(),
+            Self::Export(error) => error.cure(),
             Self::Device(error) => error.cure(),
             Self::Unfinished(_) => Some(
                 "`permafrost explain TRIAL` says more; `permafrost retry --failed` and the same command run them again"

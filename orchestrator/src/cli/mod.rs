@@ -13,6 +13,7 @@ mod diff;
 mod doctor;
 mod error;
 mod explain;
+mod export;
 mod failures;
 mod follow;
 mod history;

@@ -5,6 +5,7 @@ mod cell;
 mod columns;
 mod compare;
 mod delimited;
+pub mod export;
 mod grid;
 mod json;
 mod latex;

@@ -44,7 +44,7 @@ pub enum Values {
 #[derive(Debug, thiserror::Error)]
 pub enum ParquetError {
     /// Columns of one table have different numbers of rows.
-    #[error("column `{name}` has {found} rows, those before it {wanted}")]
+    #[error("column `{name}` has {found} rows, the first one {wanted}")]
     Lengths {
         /// The column.
         name: String,
@@ -93,47 +93,86 @@ impl Values {
 /// # Errors
 /// [`ParquetError`].
 pub fn write(columns: &[Column]) -> Result<Vec<u8>, ParquetError> {
-    let rows = columns.first().map_or(0, |column| column.values.len());
-    let mut names = HashSet::new();
-    let mut fields = Vec::with_capacity(columns.len());
-    for Column { name, values } in columns {
-        if values.len() != rows {
-            return Err(ParquetError::Lengths { name: name.clone(), found: values.len(), wanted: rows });
+    let mut file = Writer::new(columns)?;
+    file.append(columns)?;
+    file.finish()
+}
+
+/// A Parquet file that grows by parts of a table, for tables that are too large to be held as columns.
+pub struct Writer {
+    file: SerializedFileWriter<Vec<u8>>,
+    names: Vec<String>,
+}
+
+impl Writer {
+    /// An empty file with the names and types of these columns.
+    ///
+    /// # Errors
+    /// [`ParquetError`].
+    pub fn new(like: &[Column]) -> Result<Self, ParquetError> {
+        let mut names = HashSet::new();
+        let mut fields = Vec::with_capacity(like.len());
+        for Column { name, values } in like {
+            if !names.insert(name.as_str()) {
+                return Err(ParquetError::Twice(name.clone()));
+            }
+            let (physical, logical) = values.types();
+            let field = Type::primitive_type_builder(name, physical)
+                .with_repetition(Repetition::OPTIONAL)
+                .with_logical_type(logical)
+                .build()?;
+            fields.push(Arc::new(field));
         }
-        if !names.insert(name.as_str()) {
-            return Err(ParquetError::Twice(name.clone()));
-        }
-        let (physical, logical) = values.types();
-        let field = Type::primitive_type_builder(name, physical)
-            .with_repetition(Repetition::OPTIONAL)
-            .with_logical_type(logical)
-            .build()?;
-        fields.push(Arc::new(field));
+        let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build()?);
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_created_by(concat!("permafrost ", env!("CARGO_PKG_VERSION")).to_owned())
+            .build();
+        let file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
+        Ok(Self { file, names: like.iter().map(|column| column.name.clone()).collect() })
     }
-    let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build()?);
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::SNAPPY)
-        .set_created_by(concat!("permafrost ", env!("CARGO_PKG_VERSION")).to_owned())
-        .build();
-    let mut file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
-    for start in (0..rows).step_by(GROUP_ROWS) {
-        let range = start..rows.min(start + GROUP_ROWS);
-        let mut group = file.next_row_group()?;
-        for Column { values, .. } in columns {
-            match values {
-                Values::Integer(values) | Values::Time(values) => {
-                    put::<Int64Type, _>(&mut group, &values[range.clone()], |value| *value)?;
-                }
-                Values::Real(values) => put::<DoubleType, _>(&mut group, &values[range.clone()], |value| *value)?,
-                Values::Boolean(values) => put::<BoolType, _>(&mut group, &values[range.clone()], |value| *value)?,
-                Values::Text(values) => {
-                    put::<ByteArrayType, _>(&mut group, &values[range.clone()], |text| ByteArray::from(text.as_str()))?;
+
+    /// More rows, of columns like those that it was made with.
+    ///
+    /// # Errors
+    /// [`ParquetError`].
+    pub fn append(&mut self, columns: &[Column]) -> Result<(), ParquetError> {
+        let rows = columns.first().map_or(0, |column| column.values.len());
+        if let Some(column) = columns.iter().find(|column| column.values.len() != rows) {
+            let (name, found) = (column.name.clone(), column.values.len());
+            return Err(ParquetError::Lengths { name, found, wanted: rows });
+        }
+        if !columns.iter().map(|column| &column.name).eq(&self.names) {
+            return Err(LibraryError::General("the columns are others than those of the file".to_owned()).into());
+        }
+        for start in (0..rows).step_by(GROUP_ROWS) {
+            let range = start..rows.min(start + GROUP_ROWS);
+            let mut group = self.file.next_row_group()?;
+            for Column { values, .. } in columns {
+                match values {
+                    Values::Integer(values) | Values::Time(values) => {
+                        put::<Int64Type, _>(&mut group, &values[range.clone()], |value| *value)?;
+                    }
+                    Values::Real(values) => put::<DoubleType, _>(&mut group, &values[range.clone()], |value| *value)?,
+                    Values::Boolean(values) => put::<BoolType, _>(&mut group, &values[range.clone()], |value| *value)?,
+                    Values::Text(values) => {
+                        let bytes = |text: &String| ByteArray::from(text.as_str());
+                        put::<ByteArrayType, _>(&mut group, &values[range.clone()], bytes)?;
+                    }
                 }
             }
+            group.close()?;
         }
-        group.close()?;
+        Ok(())
     }
-    Ok(file.into_inner()?)
+
+    /// The whole file.
+    ///
+    /// # Errors
+    /// [`ParquetError`].
+    pub fn finish(self) -> Result<Vec<u8>, ParquetError> {
+        Ok(self.file.into_inner()?)
+    }
 }
 
 /// The next column of a row group.
@@ -213,7 +252,7 @@ mod tests {
     #[test]
     fn columns_that_do_not_fit_are_named() {
         let error = write(&[column("a", Values::Real(vec![None])), column("b", Values::Real(vec![]))]).unwrap_err();
-        assert_eq!(error.to_string(), "column `b` has 0 rows, those before it 1");
+        assert_eq!(error.to_string(), "column `b` has 0 rows, the first one 1");
         let error = write(&[column("a", Values::Real(vec![])), column("a", Values::Text(vec![]))]).unwrap_err();
         assert_eq!(error.to_string(), "there are two columns `a`");
     }

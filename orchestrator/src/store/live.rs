@@ -91,11 +91,12 @@ impl Reader {
     /// # Errors
     /// [`StoreError`].
     pub async fn devices(&self, within_ms: i64) -> Result<Vec<DeviceRow>, StoreError> {
+        // CROSS: a device first, then its samples by their key; SQLite would read all samples.
         sqlx::query_as(
             "SELECT d.device, d.host, d.name, d.model, d.memory_bytes, d.power_limit_w, s.at, s.utilisation, s.memory_used_bytes, s.power_w,
                     s.temperature_c, s.sm_clock_mhz, s.throttle, s.members
-             FROM devices d JOIN device_samples s ON s.device = d.device
-             WHERE s.at = (SELECT max(l.at) FROM device_samples l WHERE l.device = d.device) AND s.at >= ?
+             FROM devices d CROSS JOIN device_samples s
+             WHERE s.device = d.device AND s.at = (SELECT max(l.at) FROM device_samples l WHERE l.device = d.device) AND s.at >= ?
              ORDER BY d.host, length(d.name), d.name",
         )
         .bind(now_ms() - within_ms)
@@ -111,7 +112,7 @@ impl Reader {
     pub async fn device_samples(&self, since: i64) -> Result<Vec<DeviceTime>, StoreError> {
         sqlx::query_as(
             "SELECT s.device, s.at, s.utilisation, s.memory_used_bytes, s.power_w
-             FROM devices d JOIN device_samples s ON s.device = d.device AND s.at >= ? ORDER BY s.device, s.at",
+             FROM devices d CROSS JOIN device_samples s ON s.device = d.device AND s.at >= ? ORDER BY s.device, s.at",
         )
         .bind(since)
         .fetch_all(&self.pool)
@@ -126,7 +127,7 @@ impl Reader {
     pub async fn device_minutes(&self, from: i64, to: i64) -> Result<Vec<DeviceTime>, StoreError> {
         sqlx::query_as(
             "SELECT m.device, m.minute AS at, m.utilisation, m.memory_used_bytes, m.power_w
-             FROM devices d JOIN device_minutes m ON m.device = d.device AND m.minute BETWEEN ? AND ? ORDER BY m.device, m.minute",
+             FROM devices d CROSS JOIN device_minutes m ON m.device = d.device AND m.minute BETWEEN ? AND ? ORDER BY m.device, m.minute",
         )
         .bind(from)
         .bind(to)

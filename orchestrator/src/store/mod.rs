@@ -5,6 +5,7 @@ mod columns;
 mod console;
 mod devices;
 mod error;
+mod export;
 mod history;
 mod lineage;
 mod live;
@@ -31,6 +32,7 @@ pub use change::{
 pub use columns::{Column, NO_VALUE, PlanColumns, StageColumns, StageNames};
 pub use console::{LimitedResult, QueryLimits};
 pub use error::StoreError;
+pub use export::{ExportAttempt, ExportPoint, ExportTrial};
 pub use history::{MadeRow, PlacedRow};
 pub use lineage::{AttemptUsage, RelatedRow, TrialFacts};
 pub use live::{CurvePoint, DeviceRow, DeviceTime, LogRow};

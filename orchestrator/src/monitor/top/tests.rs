@@ -38,7 +38,8 @@ fn stage(name: &str, counts: [i64; 6], reused: i64, share: f64) -> StageView {
 }
 
 fn running(seed: u64) -> RunningView {
-    let parameters = json!({"vision": ["dinov2-s", "resnet-ae"][seed as usize % 2], "text": "pubmedbert", "seed": seed, "epochs": 40});
+    let vision = ["dinov2-s", "resnet-ae"][seed as usize % 2];
+    let parameters = json!({"vision": vision, "text": "pubmedbert", "seed": seed, "epochs": 40});
     RunningView {
         row: RunningTrial {
             trial: seed as i64,

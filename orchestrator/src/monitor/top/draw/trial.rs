@@ -16,7 +16,7 @@ use super::{
     rows::{Cell, Column, plain, rows, shortened, styled, title, width},
 };
 use crate::{
-    monitor::top::{format, snapshot::TrialView, state::State, theme::Theme},
+    monitor::top::{format, state::State, theme::Theme},
     store::{CurvePoint, TrialDetail},
 };
 

@@ -77,6 +77,7 @@ pub(super) async fn run(global: &Global, args: &Status) -> Result<(), CliError> 
             ui::out(format_args!("  hint: {cure}"))?;
         }
     }
+    let watched = coordinator.is_some();
     let here: Vec<&WorkerRow> = workers.iter().filter(|worker| worker.ended.is_none()).collect();
     match coordinator {
         Some(endpoint) => {
@@ -96,7 +97,9 @@ pub(super) async fn run(global: &Global, args: &Status) -> Result<(), CliError> 
         None if progress.is_finished() => {}
         None => ui::out("\nno coordinator runs: launch the sweep again to go on")?,
     }
-    devices.print()?;
+    if watched {
+        devices.print()?;
+    }
     if !others.is_empty() {
         ui::out(format_args!("\nother sweeps: {}", others.join(", ")))?;
     }

@@ -63,7 +63,7 @@ pub(super) fn samples(body: &Samples) -> Checked {
     let device = &body.device;
     number("memory_bytes", device.memory_bytes)?;
     measure("power_limit_w", device.power_limit_w)?;
-    [Some(&device.uuid), Some(&device.model), device.driver.as_ref()].into_iter().flatten().try_for_each(text)?;
+    [&device.uuid, &device.model].into_iter().chain(&device.driver).try_for_each(|told| text(told))?;
     let not_later = |what: &str, at: i64| match at <= body.sent_at && body.sent_at.saturating_sub(at) < MAX_AGE_MS {
         true => Ok(()),
         false => Err(ApiError::BadReport(format!("{what} at {at}, sent at {}", body.sent_at))),
@@ -110,7 +110,7 @@ fn sample(sample: &Sample) -> Checked {
     ] {
         number(what, value.unwrap_or(0))?;
     }
-    sample.throttle.iter().try_for_each(text)
+    sample.throttle.as_deref().map_or(Ok(()), text)
 }
 
 fn bounded(what: &str, count: usize, most: usize) -> Checked {
@@ -128,7 +128,7 @@ fn measure(what: &str, value: Option<f64>) -> Checked {
     }
 }
 
-fn text(text: &String) -> Checked {
+fn text(text: &str) -> Checked {
     bounded("bytes of a text", text.len(), MAX_TEXT)
 }
 

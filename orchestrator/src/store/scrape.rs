@@ -169,9 +169,10 @@ impl Reader {
     /// [`StoreError`].
     pub async fn count_workers(&self) -> Result<Vec<WorkerCount>, StoreError> {
         sqlx::query_as(
-            "SELECT w.host, w.device, count(*) AS workers, max(w.last_seen) AS last_seen,
-                    sum((SELECT count(*) FROM attempts a WHERE a.state = 'running' AND a.worker = w.worker)) AS running
-             FROM workers w WHERE w.ended IS NULL GROUP BY w.host, w.device ORDER BY w.host, w.device LIMIT 1000",
+            "WITH busy AS (SELECT worker, count(*) AS running FROM attempts WHERE state = 'running' GROUP BY worker)
+             SELECT w.host, w.device, count(*) AS workers, max(w.last_seen) AS last_seen, coalesce(sum(b.running), 0) AS running
+             FROM workers w LEFT JOIN busy b USING (worker) WHERE w.ended IS NULL
+             GROUP BY w.host, w.device ORDER BY w.host, w.device LIMIT 1000",
         )
         .fetch_all(&self.pool)
         .await

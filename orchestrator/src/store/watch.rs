@@ -154,10 +154,13 @@ pub struct TrialUsage {
     pub memory_peak_bytes: Option<i64>,
 }
 
-/// What `trial_usage` tells, with the utilisation of a trial that was sampled only.
+/// Columns of [`TrialUsage`] over rows of `attempt_usage`. As the view `trial_usage`, which would be computed whole for one trial; and the
+/// utilisation of a trial that was too short for a sample is not told.
 macro_rules! usage_columns {
     () => {
-        "u.samples, CASE WHEN u.samples > 0 THEN u.utilisation END AS utilisation, u.device_hours, u.energy_j, u.memory_peak_bytes"
+        "sum(u.samples) AS samples,
+         CASE WHEN sum(u.samples) > 0 AND sum(u.device_s) > 0 THEN sum(u.busy_s) / sum(u.device_s) END AS utilisation,
+         sum(u.device_s) / 3600.0 AS device_hours, sum(u.energy_j) AS energy_j, max(u.memory_peak_bytes) AS memory_peak_bytes"
     };
 }
 
@@ -249,15 +252,11 @@ impl Reader {
 
     /// What a trial took; none: nothing is known of it.
     pub(super) async fn usage(&self, row: i64) -> Result<Option<TrialUsage>, StoreError> {
-        sqlx::query_as(concat!(
-            "SELECT ",
-            usage_columns!(),
-            " FROM trial_usage u WHERE u.trial_id = (SELECT id FROM trials WHERE trial = ?)"
-        ))
-        .bind(row)
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(|error| self.failed(error))
+        sqlx::query_as(concat!("SELECT ", usage_columns!(), " FROM attempt_usage u WHERE u.trial = ? GROUP BY u.trial"))
+            .bind(row)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))
     }
 
     /// What each trial of a sweep took, by identity, as far as that is known.
@@ -272,9 +271,10 @@ impl Reader {
             usage: TrialUsage,
         }
         let rows: Vec<Row> = sqlx::query_as(concat!(
-            "SELECT u.trial_id, ",
+            "SELECT t.id AS trial_id, ",
             usage_columns!(),
-            " FROM trial_usage u WHERE u.trial_id IN (SELECT t.id FROM sweep_trials st JOIN trials t USING (trial) WHERE st.sweep = ?)"
+            " FROM attempt_usage u JOIN trials t USING (trial)
+             WHERE u.trial IN (SELECT st.trial FROM sweep_trials st WHERE st.sweep = ?) GROUP BY u.trial"
         ))
         .bind(sweep)
         .fetch_all(&self.pool)

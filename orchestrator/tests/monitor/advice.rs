@@ -94,9 +94,9 @@ fn an_idle_device_has_a_reason() {
         "{text}"
     );
     let (finding, text) = of(1, 0, 0, 0);
-    assert!(finding == Finding::IdleWaiting && text.contains("1 trial wait for inputs that ended without"), "{text}");
+    assert!(finding == Finding::IdleWaiting && text.contains("1 trial waits for inputs that ended without"), "{text}");
     let (finding, text) = of(0, 0, 2, 0);
-    assert!(finding == Finding::IdleWaiting && text.contains("before they are tried again"), "{text}");
+    assert!(finding == Finding::IdleWaiting && text.contains("2 trials wait before the next attempt"), "{text}");
     assert_eq!(of(5, 3, 0, 1).0, Finding::IdleReady);
 }
 
@@ -107,6 +107,10 @@ fn a_pause_is_not_idleness() {
     assert_eq!(findings(&pause, BUSY), []);
     pause.samples.truncate(10);
     assert_eq!(findings(&pause, BUSY), [], "ten seconds say nothing");
+    let mut gone = view("cuda:0", "pretrain", &busy(0.1));
+    assert_eq!(findings(&gone, BUSY).len(), 1);
+    gone.samples.iter_mut().for_each(|sample| sample.at -= 30_000);
+    assert_eq!(findings(&gone, BUSY), [], "nobody watches it any more");
 }
 
 #[test]
@@ -114,7 +118,7 @@ fn a_starved_card_has_a_likely_cause() {
     let cause = |sample: &Watched| {
         let (finding, text) = only(&view("cuda:0", "pretrain", sample), BUSY);
         assert_eq!(finding, Finding::Starved);
-        assert!(text.contains("computed 10 % of the last 59 s"), "{text}");
+        assert!(text.contains("computed 10 % of the last 59 s while pretrain trials ran"), "{text}");
         text.split_once("likely cause: ").unwrap().1.to_owned()
     };
     let low = busy(0.1);

@@ -8,15 +8,16 @@ use std::{
 };
 
 use permafrost::{monitor::metrics::metrics, store::Change};
-use permafrost_worker::protocol::{Happening, Sample};
+use permafrost_worker::{
+    datasets::fetch::PYTHON,
+    protocol::{Happening, Sample},
+};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::support::{WORKER, World, now, sample};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/monitor/metrics.py");
-/// Names the Python that has `prometheus_client`; python3 without it.
-const PYTHON: &str = "PERMAFROST_TEST_PYTHON";
 
 /// A database in which every metric has a value.
 pub async fn everything() -> World {
@@ -93,8 +94,7 @@ async fn prometheus_can_read_it() {
     let python = std::env::var(PYTHON).unwrap_or_else(|_| "python3".to_owned());
     let has = Command::new(&python).args(["-c", "import prometheus_client"]).stderr(Stdio::null()).status();
     if !has.is_ok_and(|status| status.success()) {
-        writeln!(std::io::stderr().lock(), "skipped: {python} has no prometheus_client; {PYTHON} names another")
-            .unwrap();
+        writeln!(std::io::stderr().lock(), "skipped: {PYTHON} names no Python with prometheus_client").unwrap();
         return;
     }
     let world = everything().await;

@@ -12,6 +12,8 @@ const LEAST_MS: i64 = 15_000;
 const LEAST_SAMPLES: usize = 3;
 /// A device that ran nothing for so long is idle, in milliseconds.
 const IDLE_MS: i64 = 20_000;
+/// A device whose last sample is older is watched no longer, in milliseconds.
+const STALE_MS: i64 = 20_000;
 /// More than this share of its host's processors busy, and the processors are what is short.
 const HOST_BUSY: f64 = 0.85;
 /// More than this share of its memory used, and it is full.
@@ -40,7 +42,10 @@ pub fn advise(view: &DeviceView, work: Work, now: i64) -> Vec<Advice> {
     let window: Vec<&Watched> = view.samples.iter().filter(|sample| now - sample.at <= WINDOW_MS).collect();
     let (first, latest) =
         (window.first().map_or(now, |sample| sample.at), window.last().map_or(now, |sample| sample.at));
-    if window.len() >= LEAST_SAMPLES && latest - first >= LEAST_MS {
+    // Who samples rarely is not gone yet.
+    let apart = (latest - first) / window.len().max(1) as i64;
+    let gone = now - latest > STALE_MS.max(3 * apart);
+    if window.len() >= LEAST_SAMPLES && latest - first >= LEAST_MS && !gone {
         found.extend(health(view, &window));
         let busy: Vec<&Watched> = window.iter().copied().filter(|sample| sample.members > 0).collect();
         if window.iter().filter(|sample| latest - sample.at <= IDLE_MS).all(|sample| sample.members == 0) {
@@ -75,17 +80,17 @@ fn idle(work: Work) -> Option<Found> {
         ),
         () if delayed > 0 && running == 0 => found(
             Finding::IdleWaiting,
-            format!("idle while {} wait before they are tried again", trials(delayed)),
+            format!("idle while {} before the next attempt", waiting_trials(delayed)),
             "`permafrost status` says why they failed",
         ),
         () if waiting > 0 && running > 0 => found(
             Finding::IdleWaiting,
-            format!("idle while {} wait for inputs that run on other devices ({running} running)", trials(waiting)),
+            format!("idle while {} for inputs that run on other devices ({running} running)", waiting_trials(waiting)),
             "it will be used when those are there; a sweep with several encoders or data sets has more to run at a time",
         ),
         () if waiting > 0 => found(
             Finding::IdleWaiting,
-            format!("idle while {} wait for inputs that ended without a result", trials(waiting)),
+            format!("idle while {} for inputs that ended without a result", waiting_trials(waiting)),
             "`permafrost status` says what failed; `permafrost retry --failed` runs it again",
         ),
         () => found(Finding::Idle, "idle: there is nothing to run".to_owned(), ""),
@@ -158,9 +163,12 @@ fn load(view: &DeviceView, busy: &[&Watched], seen_ms: i64) -> Option<Found> {
     }
     let only =
         |kinds: &[&str]| !view.running.is_empty() && view.running.keys().all(|kind| kinds.contains(&kind.as_str()));
-    let kinds = view.running.keys().cloned().collect::<Vec<_>>().join(" and ");
+    let kinds = match view.running.is_empty() {
+        true => "trials".to_owned(),
+        false => format!("{} trials", view.running.keys().cloned().collect::<Vec<_>>().join(" and ")),
+    };
     if only(&["fetch", "noop"]) || card && only(&["fetch", "prepare", "noop"]) {
-        return Some((Finding::HostWork, format!("runs {kinds} trials, which do not compute on it"), None));
+        return Some((Finding::HostWork, format!("runs {kinds}, which do not compute on it"), None));
     }
     let members = mean(busy.iter().map(|sample| sample.members as f64)).unwrap_or(0.0);
     let host = mean(busy.iter().filter_map(|sample| sample.host_utilisation)).unwrap_or(0.0);
@@ -194,7 +202,7 @@ fn load(view: &DeviceView, busy: &[&Watched], seen_ms: i64) -> Option<Found> {
         ),
     };
     let text = format!(
-        "starved: computed {} of the last {} s while trials ran ({kinds}); likely cause: {cause}",
+        "starved: computed {} of the last {} s while {kinds} ran; likely cause: {cause}",
         percent(utilisation),
         seen_ms / 1000
     );
@@ -222,6 +230,10 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 fn trials(count: i64) -> String {
     if count == 1 { "1 trial".to_owned() } else { format!("{count} trials") }
+}
+
+fn waiting_trials(count: i64) -> String {
+    format!("{} {}", trials(count), if count == 1 { "waits" } else { "wait" })
 }
 
 fn percent(share: f64) -> String {

@@ -221,7 +221,7 @@ fn table_3_says_that_there_is_no_segmentation() {
     let table = trials().table(3);
     insta::assert_snapshot!("paper_3", text(table.clone(), 140));
     let ours = cell(&table, "measured: ResNet-AE + PubMedBERT", &json!({"dataset": "siim", "fraction": 1.0}));
-    assert_eq!((&ours["state"], &ours["reference"]), (&json!("not in this version"), &json!(0.731)));
+    assert_eq!((&ours["state"], &ours["reference"]), (&json!("not trained"), &json!(0.731)));
 }
 
 /// Never on the test: the settings with the better test score are the worse on validation.
@@ -276,8 +276,9 @@ fn spec(baseline: Value) -> ReportSpec {
 fn rows_are_compared_seed_by_seed() {
     // Seeds differ by much more than encoders: only pairs tell a from b, and c is as good as b.
     let seeds = |seed: u64| 0.05 * ((seed * 5) % 8) as f64 / 8.0;
-    let jitter = |at: u64, seed: u64| 0.001 * (((at + 3) * (seed + 1) * 7) % 5) as f64;
-    let rows = sweep(|at, seed| seeds(seed) + jitter(at, seed) + if at == 0 { 0.0 } else { 0.01 });
+    // Between b and c it goes up and down.
+    let turn = |seed: u64| if seed.is_multiple_of(2) { 0.003 } else { -0.0025 };
+    let rows = sweep(|at, seed| seeds(seed) + [0.0002 * (seed % 3) as f64, 0.01, 0.01 + turn(seed)][at as usize]);
     let table = Table::of_report(&spec(json!({})), &rows, Some(true));
     let all: Vec<Value> =
         table.to_json()["rows"].as_array().unwrap().iter().map(|row| row["cells"][0].clone()).collect();
@@ -312,7 +313,7 @@ fn too_few_pairs_are_not_tested() {
 fn spreads_are_shown_as_asked() {
     let rows = sweep(|_, seed| 0.19 + 0.001 * seed as f64);
     for (spread, has, lacks) in
-        [(Spread::Sd, "±0.0024", "["), (Spread::Ci95, "[0.9", "±"), (Spread::Both, "±0.0024 [0.9", "?")]
+        [(Spread::Sd, "±0.002", "["), (Spread::Ci95, "[0.9", "±"), (Spread::Both, "±0.002 [0.9", "?")]
     {
         let table = Table::of_report(&ReportSpec { spread, ..spec(json!({})) }, &rows, Some(true));
         let shown = text(table, 80);

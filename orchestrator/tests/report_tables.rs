@@ -31,7 +31,7 @@ fn spec(value: &str, rows: &[&str], columns: &[&str]) -> ReportSpec {
         filter: serde_json::Map::new(),
         note: None,
         reference: None,
-        spread: Spread::Both,
+        spread: Spread::Sd,
         baseline: serde_json::Map::new(),
         reader: None,
     }
@@ -92,6 +92,7 @@ fn table_1() -> (ReportSpec, Vec<ResultRow>) {
     let spec = ReportSpec {
         title: "AUROC on RSNA (Table 1)".to_owned(),
         reference: Some("paper-table-1".to_owned()),
+        spread: Spread::Both,
         ..spec("rsna.auroc", &["text"], &["vision", "fraction"])
     };
     (spec, trials)
@@ -288,7 +289,8 @@ fn nothing_infinite_is_ever_shown() {
 #[test]
 fn every_value_is_shown_at_every_width() {
     let (spec, trials) = table_1();
-    let table = Table::of_report(&spec, &trials, Some(true));
+    // With intervals a column is as wide as a small terminal.
+    let table = Table::of_report(&ReportSpec { spread: Spread::Sd, ..spec }, &trials, Some(true));
     let all = |width: u16| -> BTreeMap<String, usize> {
         let text = terminal(table.clone(), width);
         let mut words = BTreeMap::new();

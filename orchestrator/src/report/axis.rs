@@ -45,6 +45,11 @@ impl Axis {
         at == 0 || self.keys[at].first() != self.keys[at - 1].first()
     }
 
+    /// Whether some entries share their outermost value.
+    pub(super) fn is_nested(&self) -> bool {
+        self.names.len() > 1 && (1..self.keys.len()).any(|at| !self.begins_group(at))
+    }
+
     /// Levels of an entry, counted from the outermost, that are the same as in the one before.
     pub(super) fn repeated(&self, at: usize) -> usize {
         if at == 0 {

@@ -51,8 +51,9 @@ pub(super) fn compare(
     let spec = ReportSpec { rows: vec![parameter.to_owned()], columns, baseline, ..spec.clone() };
     let grid = Grid::new(&spec, results, maximize);
     let names = grid.columns.names.iter().chain(&grid.rows.names);
-    let names = names.map(|name| Column { name: name.clone(), parameter: true });
-    let numbers = NUMBERS.map(|name| Column { name: name.to_owned(), parameter: false });
+    let names = names.map(|name| Column::new(name, true));
+    let numbers =
+        NUMBERS.map(|name| Column { digits: if name.starts_with("p_") { 2 } else { 4 }, ..Column::new(name, false) });
     let rows = (0..grid.columns.keys.len()).flat_map(|column| {
         let grid = &grid;
         (0..grid.rows.keys.len()).filter_map(move |row| line(grid, row, column))

@@ -62,7 +62,7 @@ impl Tabular {
         let shown = sheet::shown(grid);
         let mut body = Vec::new();
         for (at, cells) in shown.iter().enumerate() {
-            if at > 0 && stub > 1 && grid.rows.begins_group(at) {
+            if at > 0 && grid.rows.is_nested() && grid.rows.begins_group(at) {
                 body.push("\\addlinespace".to_owned());
             }
             let repeated = grid.rows.repeated(at).min(stub.saturating_sub(1));

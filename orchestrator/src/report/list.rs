@@ -24,6 +24,15 @@ pub(super) struct Column {
     pub(super) name: String,
     /// It holds a parameter: its values are written like headings.
     pub(super) parameter: bool,
+    /// Significant digits of its numbers for people.
+    pub(super) digits: usize,
+}
+
+impl Column {
+    /// Of a parameter, or of a value with six digits.
+    pub(super) fn new(name: &str, parameter: bool) -> Self {
+        Self { name: name.to_owned(), parameter, digits: 6 }
+    }
 }
 
 impl List {
@@ -31,10 +40,10 @@ impl List {
         let trials: Vec<&ResultRow> = results.iter().filter(|trial| trial.stage == stage).collect();
         let parameters = differing(&trials);
         let values: BTreeSet<&String> = trials.iter().flat_map(|trial| trial.values.keys()).collect();
-        let fixed = ["trial", "state"].map(|name| Column { name: name.to_owned(), parameter: false });
+        let fixed = ["trial", "state"].map(|name| Column::new(name, false));
         let mut columns: Vec<Column> = fixed.into_iter().collect();
-        columns.extend(parameters.iter().map(|name| Column { name: (*name).clone(), parameter: true }));
-        columns.extend(values.iter().map(|name| Column { name: (*name).clone(), parameter: false }));
+        columns.extend(parameters.iter().map(|name| Column::new(name, true)));
+        columns.extend(values.iter().map(|name| Column::new(name, false)));
         let row = |trial: &&ResultRow| {
             let mut row: Vec<Value> =
                 vec![trial.id.chars().take(SHORT).collect::<String>().into(), trial.state.clone().into()];
@@ -46,7 +55,7 @@ impl List {
     }
 
     pub(super) fn of_query(result: &QueryResult) -> Self {
-        let column = |name: &String| Column { name: name.clone(), parameter: false };
+        let column = |name: &String| Column::new(name, false);
         let value = |value: &SqlValue| match value {
             SqlValue::Null => Value::Null,
             SqlValue::Integer(number) => (*number).into(),
@@ -70,14 +79,16 @@ impl List {
             return number::labels(&self.columns[column].name, &values);
         }
         let reals = values.iter().filter(|value| value.is_f64()).filter_map(|value| value.as_f64());
-        let precision = number::Precision::of(reals.clone(), 6);
+        let precision = number::Precision::of(reals.clone(), self.columns[column].digits);
         // Numbers of very different size in one column, such as all results of a trial, are rounded each for itself.
         let sizes = reals.map(f64::abs).filter(|size| *size > 0.0);
         let alike = sizes.clone().fold(0.0, f64::max) < 1e3 * sizes.fold(f64::INFINITY, f64::min);
         let text = |value: &&Value| match value {
             Value::Null => number::NOTHING.to_owned(),
             Value::Number(number) if number.is_f64() && alike => precision.show(number.as_f64().unwrap_or_default()),
-            Value::Number(number) if number.is_f64() => number::shortest(number.as_f64().unwrap_or_default(), 6),
+            Value::Number(number) if number.is_f64() => {
+                number::shortest(number.as_f64().unwrap_or_default(), self.columns[column].digits)
+            }
             other => number::plain(other),
         };
         values.iter().map(text).collect()

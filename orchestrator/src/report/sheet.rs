@@ -15,8 +15,8 @@ pub(super) struct Shown {
     pub(super) value: String,
     /// What it varies by, such as `±0.010`, `[0.76, 0.79]`, or both.
     pub(super) spread: Option<String>,
-    /// It cannot be told from the one that it is compared with.
-    pub(super) alike: bool,
+    /// Says how it compares.
+    pub(super) mark: Option<&'static str>,
     /// Such as `(2/3)`.
     pub(super) partial: Option<String>,
     /// The published value.
@@ -50,7 +50,7 @@ impl Shown {
         Self {
             value: cell.score().map_or_else(|| cell.state().to_owned(), show),
             spread,
-            alike: cell.compared.as_ref().and_then(|compared| compared.alike()) == Some(true),
+            mark: (cell.compared.as_ref().and_then(|compared| compared.alike()) == Some(true)).then_some(ALIKE),
             partial: partial.map(|summary| format!("({}/{})", summary.n, cell.trials)),
             reference,
             difference: cell.difference().map(|difference| precision.signed(scale * difference)),
@@ -61,9 +61,8 @@ impl Shown {
 
     /// Value, spread, comparison and what it lacks.
     pub(super) fn text(&self) -> String {
-        let alike = self.alike.then(|| ALIKE.to_owned());
-        let parts = [Some(&self.value), self.spread.as_ref(), alike.as_ref(), self.partial.as_ref()];
-        parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
+        let parts = [Some(self.value.as_str()), self.spread.as_deref(), self.mark, self.partial.as_deref()];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
     /// Whether the published value stands beside it, and not in its place.

@@ -70,7 +70,7 @@ impl Table {
         parameters: usize,
         rows: Vec<Vec<Value>>,
     ) -> Self {
-        let column = |(at, name): (usize, &String)| Column { name: name.clone(), parameter: at < parameters };
+        let column = |(at, name): (usize, &String)| Column { digits: 4, ..Column::new(name, at < parameters) };
         let columns = names.iter().enumerate().map(column).collect();
         Self { title: title.to_owned(), note, body: Body::List(List { columns, rows }) }
     }

@@ -6,7 +6,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Conte
 
 use super::{
     cell::BLOCKED,
-    grid::{ALIKE, Grid},
+    grid::Grid,
     list::List,
     markdown::EMPTY,
     render::Style,
@@ -22,6 +22,9 @@ const WRAPPED: usize = 24;
 
 /// Before rows below a line of their own.
 const INDENT: &str = "  ";
+
+/// Beside the best cell of a column, where there is no bold type.
+const BEST: &str = "*";
 
 /// Narrower than this is treated as this.
 const NARROWEST: usize = 20;
@@ -47,6 +50,9 @@ pub(super) fn table(table: &Table, style: Style) -> String {
             out += &emphasis(&subject, "2", style);
             out.push('\n');
             out += &if table.is_empty() { format!("{EMPTY}\n") } else { draw_grid(grid, style) };
+            if !style.color && grid.all().any(|cell| cell.best) {
+                notes.push(format!("{BEST}: the best of its column"));
+            }
             notes.extend(grid.legend("second lines").iter().map(|line| clean(line)));
         }
         Body::List(list) if list.columns.is_empty() => out += "no rows\n",
@@ -97,13 +103,16 @@ struct Sheet {
 
 /// The rows' outermost value is a column, or where that is too wide, a line above its rows.
 fn draw_grid(grid: &Grid, style: Style) -> String {
-    let sheet = of_grid(grid, false);
-    let nested = grid.rows.names.len() > 1;
-    if nested && !sheet.fits(style) { of_grid(grid, true).draw(style) } else { sheet.draw(style) }
+    let sheet = of_grid(grid, false, style);
+    if grid.rows.is_nested() && !sheet.fits(style) { of_grid(grid, true, style).draw(style) } else { sheet.draw(style) }
 }
 
-fn of_grid(grid: &Grid, sections: bool) -> Sheet {
-    let shown = sheet::shown(grid);
+fn of_grid(grid: &Grid, sections: bool, style: Style) -> Sheet {
+    let mut shown = sheet::shown(grid);
+    // Where there is no bold type, a sign says what it would.
+    if !style.color {
+        shown.iter_mut().flatten().filter(|cell| cell.best).for_each(|cell| cell.mark = Some(BEST));
+    }
     let names = grid.rows.names.len();
     let layouts: Vec<Layout> =
         (0..grid.columns.keys.len()).map(|column| Layout::new(shown.iter().map(|row| &row[column]))).collect();
@@ -118,7 +127,7 @@ fn of_grid(grid: &Grid, sections: bool) -> Sheet {
     }));
     let mut rows = Vec::new();
     for (at, cells) in shown.iter().enumerate() {
-        let begins = names > 1 && grid.rows.begins_group(at);
+        let begins = grid.rows.is_nested() && grid.rows.begins_group(at);
         let labels = &grid.rows.labels[at];
         if begins && at > 0 {
             rows.push(vec![Text::default(); columns.len()]);
@@ -160,7 +169,7 @@ fn stub(grid: &Grid, sections: bool) -> Vec<Column> {
 struct Layout {
     value: usize,
     spread: usize,
-    alike: usize,
+    mark: usize,
     partial: usize,
 }
 
@@ -172,16 +181,15 @@ impl Layout {
             Self {
                 value: layout.value.max(value).max(width(&cell.reference)),
                 spread: layout.spread.max(width(&cell.spread)).max(width(&cell.difference)),
-                alike: layout.alike.max(usize::from(cell.alike)),
+                mark: layout.mark.max(usize::from(cell.mark.is_some())),
                 partial: layout.partial.max(width(&cell.partial)),
             }
         })
     }
 
-    fn place(&self, value: &str, spread: Option<&str>, alike: bool, partial: Option<&str>) -> String {
+    fn place(&self, value: &str, spread: Option<&str>, mark: Option<&str>, partial: Option<&str>) -> String {
         let mut out = format!("{value:>width$}", width = self.value);
-        let alike = alike.then_some(ALIKE);
-        for (text, width) in [(spread, self.spread), (alike, self.alike), (partial, self.partial)] {
+        for (text, width) in [(spread, self.spread), (mark, self.mark), (partial, self.partial)] {
             if width > 0 {
                 out += &format!(" {:>width$}", text.unwrap_or_default());
             }
@@ -191,12 +199,12 @@ impl Layout {
 
     /// Room for what follows the numbers.
     fn after(&self) -> String {
-        [self.alike, self.partial].iter().filter(|width| **width > 0).map(|width| " ".repeat(width + 1)).collect()
+        [self.mark, self.partial].iter().filter(|width| **width > 0).map(|width| " ".repeat(width + 1)).collect()
     }
 
     fn measured(&self, cell: &Shown) -> Text {
         if !cell.word {
-            let text = self.place(&cell.value, cell.spread.as_deref(), cell.alike, cell.partial.as_deref());
+            let text = self.place(&cell.value, cell.spread.as_deref(), cell.mark, cell.partial.as_deref());
             return Text { text, bold: cell.best, ..Text::default() };
         }
         let color = color(&cell.value);
@@ -208,7 +216,7 @@ impl Layout {
 
     fn published(&self, cell: &Shown) -> Text {
         let Some(reference) = &cell.reference else { return Text::default() };
-        Text { text: self.place(reference, cell.difference.as_deref(), false, None), dim: true, ..Text::default() }
+        Text { text: self.place(reference, cell.difference.as_deref(), None, None), dim: true, ..Text::default() }
     }
 }
 

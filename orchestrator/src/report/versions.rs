@@ -197,9 +197,12 @@ pub fn moment(ms: i64) -> String {
         .map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
+/// Results by seed.
+pub(crate) type Results = Vec<(String, f64)>;
+
 /// Values of two sets of trials by seed, compared: what `diff` and tables share.
-pub(crate) fn compared(families: Vec<(Vec<(String, f64)>, Vec<(String, f64)>)>) -> Vec<Option<Comparison>> {
-    let paired = families.iter().map(|(a, b)| pairing::compare(b, a)).collect();
+pub(crate) fn compared(cells: &[(Results, Results)]) -> Vec<Option<Comparison>> {
+    let paired = cells.iter().map(|(a, b)| pairing::compare(b, a)).collect();
     let comparison = |compared: super::cell::Compared| Comparison {
         pairs: compared.paired.n,
         difference: compared.paired.difference,

@@ -315,7 +315,7 @@ fn rows(a: &Loaded, b: &Loaded, stage: &str, metric: Option<&str>) -> Vec<Row> {
     let left_out: BTreeSet<String> = names.into_iter().filter(changed).cloned().collect();
     let (of_a, mut of_b) = (a.cells(stage, metric, &left_out), b.cells(stage, metric, &left_out));
     let both: Vec<(Cell, Cell)> = of_a.into_iter().filter_map(|(key, cell)| Some((cell, of_b.remove(&key)?))).collect();
-    let families = both.iter().map(|(a, b)| (a.results.clone(), b.results.clone())).collect();
+    let families: Vec<_> = both.iter().map(|(a, b)| (a.results.clone(), b.results.clone())).collect();
     let row = |((a, b), comparison): ((Cell, Cell), Option<crate::report::versions::Comparison>)| {
         let ((mean_a, sd_a), (mean_b, sd_b)) = (a.moments(), b.moments());
         let tested = comparison.as_ref().filter(|comparison| comparison.pairs > 0);
@@ -339,7 +339,7 @@ fn rows(a: &Loaded, b: &Loaded, stage: &str, metric: Option<&str>) -> Vec<Row> {
             parameters: a.parameters,
         }
     };
-    both.into_iter().zip(compared(families)).map(row).collect()
+    both.into_iter().zip(compared(&families)).map(row).collect()
 }
 
 impl SweepDiff {

@@ -18,7 +18,7 @@ use super::{
 use crate::{store::ResultRow, sweep::Spread};
 
 /// Says that segmentation is not there.
-const NO_SEGMENTATION: &str = "not in this version";
+const NO_SEGMENTATION: &str = "not trained";
 
 /// Table 1, 2 or 3 of the paper: its rows, and those of the database beside them. `heads` are all classification heads, each once, with their
 /// parameters as some sweep calls them. None: there is no table of that number.
@@ -142,7 +142,7 @@ fn second(printed: &Printed, members: &mut Members) -> Vec<Line> {
         let sizes = pair.and_then(|(vision, text)| sizes::adaptor(vision, text));
         let sizes = sizes.map(|(all, trained)| (sizes::millions(all), sizes::millions(trained)));
         let keys = vec![
-            json!("Measured here"),
+            json!("Measured"),
             json!(named.unwrap_or_else(|| "Adaptor".to_owned())),
             json!(sizes.map(|(all, _)| all)),
             json!(sizes.map(|(_, trained)| trained)),
@@ -218,22 +218,22 @@ fn remarks(number: usize, printed: &Printed, grid: &Grid, members: &Members) -> 
     if number == 2 {
         lines.push(format!(
             "parameters of measured rows are counted from the encoders' published shapes; trained are those of the Adaptor, to which \
-             fine-tuning adds a head of {} (RSNA) or {} (COVIDx)",
-            sizes::head(1),
-            sizes::head(3)
+             fine-tuning adds a head of {:.3} M (RSNA) or {:.3} M (COVIDx)",
+            sizes::head(1) as f64 / 1e6,
+            sizes::head(3) as f64 / 1e6
         ));
         lines.push(
             "the paper does not say which text encoder its Adaptor (ViT-B) has: any is compared with it".to_owned(),
         );
     }
     if number == 3 {
-        lines.push("this version does not train segmentation".to_owned());
+        lines.push(format!("{NO_SEGMENTATION}: this version does not do segmentation"));
     }
     if number > 1 {
         let cited = printed.rows.iter().flat_map(|row| &row.works).collect::<std::collections::BTreeSet<_>>();
         let work = |number: &&u32| Some(format!("[{number}] {}", paper().works.get(&number.to_string())?));
         lines.extend(cited.iter().filter_map(work));
-        lines.push(format!("rows without the word measured: {}", printed.short()));
+        lines.push(format!("other rows: {}", printed.short()));
     }
     lines
 }

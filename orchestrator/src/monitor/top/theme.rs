@@ -39,7 +39,8 @@ impl Theme {
     }
 
     pub(super) fn dim(self) -> Style {
-        self.colored(Color::DarkGray, Modifier::DIM)
+        // Not dark grey: some palettes have the background there.
+        Style::new().add_modifier(Modifier::DIM)
     }
 
     pub(super) fn accent(self) -> Style {

@@ -231,7 +231,7 @@ pub(super) fn running(frame: &mut Frame<'_>, area: Rect, state: &State) {
         columns.push(Column::fill("parameters"));
     }
     let with_parameters = columns.len() == 8;
-    let differing = with_parameters.then(|| differing(&shown)).unwrap_or_default();
+    let differing = if with_parameters { differing(&shown) } else { Default::default() };
     rows(frame, area, &columns, shown.len(), cursor(state, Pane::Running), theme, |at| {
         let view = shown[at];
         let row = &view.row;

@@ -134,7 +134,8 @@ impl Source {
         let running = reader.running(row, MAX_RUNNING).await?;
         snapshot.stages = stages(&work, &running);
         if work.iter().any(|row| !row.blocked && matches!(row.state.as_str(), "waiting" | "ready" | "running")) {
-            let devices = snapshot.devices.len();
+            // Devices may still be sampled by workers that nobody leads.
+            let devices = if snapshot.coordinator.is_some() { snapshot.devices.len() } else { 0 };
             snapshot.left = time_left(&work, &running, self.durations(&reader).await?, devices, snapshot.at);
         }
         if work.iter().any(|row| WITHOUT_RESULT.contains(&row.state.as_str())) {

@@ -48,6 +48,16 @@ pub(super) fn bytes(bytes: i64) -> String {
     String::new()
 }
 
+/// A part of so many bytes, in one unit.
+pub(super) fn of_bytes(part: i64, whole: i64) -> String {
+    let text = bytes(whole);
+    let (number, unit) = text.split_once(' ').unwrap_or((&text, ""));
+    let size = ["B", "kB", "MB", "GB", "TB"].iter().position(|name| *name == unit).unwrap_or(0);
+    let part = part.max(0) as f64 / 1000_f64.powi(size as i32);
+    let decimals = usize::from(number.contains('.'));
+    format!("{part:.decimals$}/{number} {unit}")
+}
+
 /// A number with four digits.
 pub(super) fn number(value: f64) -> String {
     let size = value.abs();
@@ -104,6 +114,7 @@ mod tests {
         let numbers = [0.0, 3.0, 0.65432, 12.3456, 123_456.7, 1e-5, 2.5e9].map(number);
         assert_eq!(numbers, ["0", "3", "0.6543", "12.35", "123457", "1.00e-5", "2.50e9"]);
         assert_eq!([0, 999, 1000, 25_300_000_000].map(bytes), ["0 B", "999 B", "1.0 kB", "25.3 GB"]);
+        assert_eq!(of_bytes(1_440_000_000, 25_300_000_000), "1.4/25.3 GB");
         assert_eq!([0, 61_000, 3_660_000].map(clock), ["0:00", "1:01", "1h01m"]);
         assert_eq!([4_000, 62_000, 125_000, 7_380_000].map(about), ["a few s", "60 s", "2 min", "2 h 3 min"]);
         assert_eq!([0.0, 0.999, 1.0].map(percent), ["0 %", "99 %", "100 %"]);

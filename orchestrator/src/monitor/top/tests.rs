@@ -268,6 +268,7 @@ fn views(theme: Theme) -> Vec<(&'static str, State)> {
     let overview = state(theme);
     let mut of_stage = state(theme);
     of_stage.focus = Pane::Stages;
+    press(&mut of_stage, KeyCode::End);
     press(&mut of_stage, KeyCode::Enter);
     of_stage.update(Snapshot { list: Some(list()), ..busy() });
     let mut of_trial = state(theme);

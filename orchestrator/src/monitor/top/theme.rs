@@ -39,7 +39,8 @@ impl Theme {
     }
 
     pub(super) fn dim(self) -> Style {
-        self.colored(Color::DarkGray, Modifier::DIM)
+        // Not dark grey: some palettes have the background there.
+        Style::new().add_modifier(Modifier::DIM)
     }
 
     pub(super) fn accent(self) -> Style {
@@ -95,11 +96,13 @@ impl Theme {
     /// The part of a bar that is full, and the rest.
     pub(super) fn bar(self, share: f64, width: usize) -> (String, String) {
         let (full, half, empty) = if self.unicode { ("━", "╸", "─") } else { ("#", "", ".") };
-        let halves = (share.clamp(0.0, 1.0) * 2.0 * width as f64).floor() as usize;
-        let mut done = full.repeat(halves / 2);
+        let parts = if half.is_empty() { 1 } else { 2 };
+        let steps = (share.clamp(0.0, 1.0) * (parts * width) as f64).floor() as usize;
         // Something is not nothing.
-        if halves % 2 == 1 || (halves == 0 && share > 0.0 && width > 0) {
-            done.push_str(if half.is_empty() && halves == 0 { full } else { half });
+        let steps = steps.max(usize::from(share > 0.0 && width > 0));
+        let mut done = full.repeat(steps / parts);
+        if steps % parts == 1 {
+            done.push_str(half);
         }
         let rest = empty.repeat(width.saturating_sub(done.chars().count()));
         (done, rest)

@@ -22,6 +22,9 @@ use crate::monitor::top::{
 /// Smaller than this, nothing fits.
 const LEAST: (u16, u16) = (50, 12);
 
+/// Columns that the bar of progress has at least.
+const BAR: usize = 16;
+
 /// Draws it.
 pub fn draw(frame: &mut Frame<'_>, state: &State) {
     let area = frame.area();
@@ -83,7 +86,6 @@ fn header(frame: &mut Frame<'_>, area: Rect, state: &State) {
         }
         left.push(("  ".to_owned(), Style::new()));
         left.push((known.state().to_owned(), theme.state(known.state())));
-        left.push((format!("  launched {}", format::day_and_time(sweep.submitted, &state.zone)), theme.dim()));
     }
     let right = match &known.coordinator {
         Some(coordinator) => {
@@ -93,27 +95,38 @@ fn header(frame: &mut Frame<'_>, area: Rect, state: &State) {
         None if known.at == 0 => (String::new(), Style::new()),
         None => ("no coordinator runs".to_owned(), theme.warning()),
     };
+    if let Some(sweep) = &known.sweep {
+        let launched = format!("  launched {}", format::day_and_time(sweep.submitted, &state.zone));
+        let taken: usize = left.iter().map(|(text, _)| width(text)).sum();
+        if taken + width(&launched) + width(&right.0) < usize::from(area.width) {
+            left.push((launched, theme.dim()));
+        }
+    }
     two_sided(frame, area, left, right, state);
 }
 
 fn bar(frame: &mut Frame<'_>, area: Rect, state: &State) {
     let (known, theme) = (&state.snapshot, state.theme);
-    let mut parts =
-        vec![format!("{}/{}", known.sum(|stage| stage.done), known.total()), format::percent(known.share())];
-    for (count, what) in [
-        (known.sum(|stage| stage.running), "running"),
+    let always = [format!("{}/{}", known.sum(|stage| stage.done), known.total()), format::percent(known.share())];
+    let mut counts = vec![
         (known.sum(|stage| stage.without_result), "without result"),
         (known.sum(|stage| stage.blocked), "blocked"),
-    ] {
-        if count > 0 {
-            parts.push(format!("{count} {what}"));
+        (known.sum(|stage| stage.running), "running"),
+    ];
+    counts.retain(|(count, _)| *count > 0);
+    let left = known.time_left();
+    let columns = usize::from(area.width);
+    // Where there is no room for all, counts that a pane below has, too, give way to the bar.
+    let text = loop {
+        let counted = counts.iter().map(|(count, what)| format!("{count} {what}"));
+        let parts = always.iter().cloned().chain(counted).chain([left.clone()]);
+        let text = format!(" {}", parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  "));
+        if width(&text) + BAR <= columns || counts.pop().is_none() {
+            break text;
         }
-    }
-    parts.push(known.time_left());
-    parts.retain(|part| !part.is_empty());
-    let text = format!(" {}", parts.join("  "));
-    let columns = usize::from(area.width).saturating_sub(width(&text));
-    let (done, rest) = theme.bar(known.share(), columns.max(5).min(usize::from(area.width)));
+    };
+    let columns = columns.saturating_sub(width(&text));
+    let (done, rest) = theme.bar(known.share(), columns);
     let line = vec![Span::styled(done, theme.good()), Span::styled(rest, theme.dim()), Span::raw(text)];
     frame.render_widget(Line::from(line), area);
 }
@@ -163,12 +176,19 @@ fn footer(frame: &mut Frame<'_>, area: Rect, state: &State) {
             ("j k", "scroll"),
         ],
     };
+    let right = if state.filter.is_empty() { String::new() } else { format!("filter: {}", state.filter) };
     let mut left = Vec::new();
+    let mut room = usize::from(area.width).saturating_sub(width(&right));
     for (key, what) in keys {
+        // Whole or not at all; the help has all.
+        let taken = width(key) + width(what) + 3;
+        if taken > room + 2 {
+            break;
+        }
+        room = room.saturating_sub(taken);
         left.push(((*key).to_owned(), theme.heading()));
         left.push((format!(" {what}  "), theme.dim()));
     }
-    let right = if state.filter.is_empty() { String::new() } else { format!("filter: {}", state.filter) };
     two_sided(frame, area, left, (right, theme.warning()), state);
 }
 

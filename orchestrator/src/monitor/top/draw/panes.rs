@@ -38,8 +38,10 @@ pub(super) fn stages(frame: &mut Frame<'_>, area: Rect, state: &State) {
     let stages = &state.snapshot.stages;
     let area = title(frame, area, "Stages", "", state.focus == Pane::Stages, theme);
     let name = stages.iter().map(|stage| stage.stage.chars().count()).max().unwrap_or(5).clamp(5, 16);
-    let bar = usize::from(area.width).saturating_sub(name + 26).clamp(4, 40);
-    let columns = [Column::left("stage", name), Column::left("", bar), Column::right("done", 11), Column::fill("")];
+    let counts = stages.iter().map(|stage| format!("{}/{}", stage.done, stage.total).len()).max().unwrap_or(4).max(4);
+    let bar = usize::from(area.width).saturating_sub(name + counts + 20).clamp(4, 40);
+    let columns = [Column::left("stage", name), Column::left("", bar), Column::right("done", counts), Column::fill("")];
+    let room = usize::from(area.width).saturating_sub(1 + name + bar + counts + 3);
     rows(frame, area, &columns, stages.len(), cursor(state, Pane::Stages), theme, |at| {
         let stage = &stages[at];
         let (done, rest) = theme.bar(stage.share, bar);
@@ -47,12 +49,13 @@ pub(super) fn stages(frame: &mut Frame<'_>, area: Rect, state: &State) {
             plain(stage.stage.clone()),
             vec![(done, theme.good()), (rest, theme.dim())],
             plain(format!("{}/{}", stage.done, stage.total)),
-            stage_words(stage, theme),
+            stage_words(stage, room, theme),
         ]
     });
 }
 
-fn stage_words(stage: &StageView, theme: Theme) -> Cell {
+/// What its trials do that are not done, the most important first: as many words as fit.
+fn stage_words(stage: &StageView, room: usize, theme: Theme) -> Cell {
     let words = [
         (stage.running, "running", theme.accent()),
         (stage.without_result, "without result", theme.bad()),
@@ -62,10 +65,15 @@ fn stage_words(stage: &StageView, theme: Theme) -> Cell {
         (stage.reused, "reused", theme.dim()),
     ];
     let mut cell = Cell::new();
+    let mut taken = 0;
     for (count, word, style) in words {
         if count > 0 {
-            let gap = if cell.is_empty() { "" } else { "  " };
-            cell.push((format!("{gap}{count} {word}"), style));
+            let text = format!("{}{count} {word}", if cell.is_empty() { "" } else { "  " });
+            taken += text.len();
+            if taken > room {
+                break;
+            }
+            cell.push((text, style));
         }
     }
     cell
@@ -73,7 +81,15 @@ fn stage_words(stage: &StageView, theme: Theme) -> Cell {
 
 /// Lines that a device takes in a pane of this width.
 pub(super) fn device_lines(device: &DeviceView, width: u16) -> usize {
-    1 + usize::from(width < DEVICE_LINE && device.sample.is_some()) + usize::from(device.advice.is_some())
+    1 + usize::from(width < DEVICE_LINE && device.sample.is_some()) + usize::from(trouble(device).is_some())
+}
+
+/// What a user should know of a device, in a line.
+fn trouble(device: &DeviceView) -> Option<String> {
+    let throttle = device.sample.as_ref().and_then(|sample| sample.throttle.as_ref());
+    let throttle = throttle.map(|reasons| format!("clocks held down: {reasons}"));
+    let parts: Vec<String> = device.advice.clone().into_iter().chain(throttle).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// Devices with bars of utilisation and memory.
@@ -126,18 +142,24 @@ fn device_text(device: &DeviceView, width: u16, several: bool, theme: Theme) -> 
             let mut second = if one_line { Vec::new() } else { vec![Span::raw(" ".repeat(10))] };
             gauge(&mut first, "util", sample.utilisation, sample.utilisation.map(format::percent), size, 5, theme);
             let memory = sample.memory_used_bytes.map(|used| used as f64 / sample.memory_bytes.max(1) as f64);
-            let used = sample
-                .memory_used_bytes
-                .map(|used| format!("{} of {}", format::bytes(used), format::bytes(sample.memory_bytes)));
+            let used = sample.memory_used_bytes.map(|used| format::of_bytes(used, sample.memory_bytes));
             let target = if one_line { &mut first } else { &mut second };
-            gauge(target, "mem ", memory, used, size, if one_line { 18 } else { 0 }, theme);
+            gauge(target, "mem ", memory, used, size, 12, theme);
             let mut facts = Vec::new();
             facts.extend(sample.power_w.map(|power| format!("{power:.0} W")));
             facts.extend(sample.temperature_c.map(|celsius| format!("{celsius:.0} C")));
-            facts.extend(sample.throttle.as_ref().map(|reasons| format!("throttled: {reasons}")));
             facts.push(trials);
             let target = if one_line { &mut first } else { &mut second };
-            target.push(Span::raw(facts.join("  ")));
+            let taken: usize = target.iter().map(Span::width).sum();
+            let mut text = String::new();
+            for fact in facts {
+                let longer = if text.is_empty() { fact } else { format!("{text}  {fact}") };
+                if taken + longer.len() > columns {
+                    break;
+                }
+                text = longer;
+            }
+            target.push(Span::raw(text));
             let taken: usize = first.iter().map(Span::width).sum();
             let history = columns.saturating_sub(taken + 1).min(60);
             let skip = device.history.len().saturating_sub(history);
@@ -151,8 +173,8 @@ fn device_text(device: &DeviceView, width: u16, several: bool, theme: Theme) -> 
             }
         }
     }
-    if let Some(advice) = &device.advice {
-        let text = shortened(&format!("          {advice}"), columns, theme);
+    if let Some(trouble) = trouble(device) {
+        let text = shortened(&format!("  {trouble}"), columns.saturating_sub(1), theme);
         lines.push(Line::from(vec![Span::raw(" "), Span::styled(text, theme.warning())]));
     }
     lines
@@ -209,7 +231,7 @@ pub(super) fn running(frame: &mut Frame<'_>, area: Rect, state: &State) {
         columns.push(Column::fill("parameters"));
     }
     let with_parameters = columns.len() == 8;
-    let differing = with_parameters.then(|| differing(&shown)).unwrap_or_default();
+    let differing = if with_parameters { differing(&shown) } else { Default::default() };
     rows(frame, area, &columns, shown.len(), cursor(state, Pane::Running), theme, |at| {
         let view = shown[at];
         let row = &view.row;

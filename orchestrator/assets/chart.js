@@ -110,7 +110,7 @@ export function lineChart(initial) {
     const y = (value) => MARGIN.top + (1 - place(value)) * inner.h;
     geometry = { x, y, width };
     const path = (points) => points.map((point, index) => `${index ? "L" : "M"}${x(point[0]).toFixed(1)} ${y(point[1]).toFixed(1)}`).join("");
-    const yTicks = log ? logTicks(y0, y1) : ticks(y0, y1, Math.max(3, Math.round(inner.h / 55)));
+    const yTicks = log ? logTicks(y0, y1) : ticks(y0, y1, Math.max(3, Math.round(inner.h / 42)));
     const xTicks = ticks(x0, x1, Math.max(3, Math.round(inner.w / 95))).filter((tick) => !options.whole || Number.isInteger(tick));
     const [yTexts, xTexts] = [labels(yTicks), labels(xTicks)];
     put(svg,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::{
     serve_database::{self, Made, Size},
     support::{
-        World, launch, noop,
+        World,
         browser::{Browser, CONTROL, DOWN, ENTER, ESCAPE, Page, RIGHT, TAB},
-        wait,
+        launch, noop, wait,
     },
 };
 
@@ -57,7 +57,8 @@ fn every_page_loads_cleanly_on_a_desk_and_on_a_phone_and_markup_stays_text() {
             browser.open(&format!("{}{path}", page.url));
             assert_eq!(browser.complaints(), Vec::<String>::new(), "{path} at {width}");
             // Wide tables scroll by themselves; the page does not.
-            let wide = browser.script("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
+            let wide =
+                browser.script("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
             assert_eq!(wide, 0, "{path} is wider than {width}");
             let markup = browser.script("return document.querySelectorAll('main img, main script, header img').length");
             assert_eq!(markup, 0, "{path}");
@@ -80,7 +81,7 @@ fn every_page_loads_cleanly_on_a_desk_and_on_a_phone_and_markup_stays_text() {
 #[test]
 fn the_heat_map_has_the_numbers_of_the_database() {
     let Some(browser) = Browser::start(1280, 900) else { return };
-    let (world, page, _) = world();
+    let (world, page, made) = world();
     browser.open(&format!("{}/grid?stage=classify&f.learning_rate=*&f.weight_decay=*", page.url));
     let shown = browser.script(
         "return [...document.querySelectorAll('.heat td.cell[data-mean]')].map((cell) => Number(cell.dataset.mean)).sort((a, b) => a - b)",
@@ -99,6 +100,12 @@ fn the_heat_map_has_the_numbers_of_the_database() {
     }
     let first = browser.text("return document.querySelector('.heat td.cell[data-mean] b').textContent");
     assert!(first.starts_with("0.") && first.len() == 5, "{first}");
+    // The best of all is told on the overview.
+    let best = made.iter().skip(15).filter_map(|trial| trial.auroc).fold(0.0, f64::max);
+    browser.open(&format!("{}/", page.url));
+    let told = browser.text("return [...document.querySelectorAll('section')].find((s) => s.innerText.startsWith('Best auroc')).querySelector('td.num').textContent");
+    assert_eq!(told, format!("{best:.3}"));
+    browser.open(&format!("{}/grid?stage=classify&f.learning_rate=*&f.weight_decay=*", page.url));
     // The paper's value stands in the cell, and what else there is appears when it has the focus.
     browser.script("document.querySelector('.heat td.cell[data-mean]').focus()");
     let tip = browser.text("return document.querySelector('.panels .tip').innerText");
@@ -118,7 +125,8 @@ fn everything_can_be_reached_with_the_keyboard() {
     browser.wait("return location.pathname === '/grid' && document.querySelectorAll('.heat td.cell').length > 0");
     browser.script("document.querySelector('.heat td.cell').focus()");
     browser.press(&[&[RIGHT], &[DOWN]]);
-    let place = "const c = document.activeElement.closest('td'); return c.cellIndex + ',' + c.parentElement.sectionRowIndex";
+    let place =
+        "const c = document.activeElement.closest('td'); return c.cellIndex + ',' + c.parentElement.sectionRowIndex";
     assert_eq!(browser.text(place), "2,1");
     browser.press(&[&["?"]]);
     browser.wait("return document.querySelector('dialog[open]') !== null");
@@ -143,7 +151,9 @@ fn the_console_answers_and_refuses_to_write() {
     let Some(browser) = Browser::start(1280, 900) else { return };
     let (world, page, made) = world();
     browser.open(&format!("{}/sql", page.url));
-    browser.script("const q = document.querySelector('textarea'); q.focus(); q.value = 'SELECT count(*) AS n FROM trials'");
+    browser.script(
+        "const q = document.querySelector('textarea'); q.focus(); q.value = 'SELECT count(*) AS n FROM trials'",
+    );
     browser.press(&[&[CONTROL, ENTER]]);
     browser.wait("return document.querySelector('.answer tbody td') !== null");
     let count = browser.text("return document.querySelector('.answer tbody td').textContent");

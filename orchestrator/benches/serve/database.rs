@@ -147,11 +147,15 @@ async fn write(store: &Store, worker: Uuid, chunk: &[usize], made: &mut [Made], 
         let skill = skill(&made[place].parameters, place);
         let epochs = if runs(place) { size.epochs / 2 } else { size.epochs };
         let points = (0..epochs).flat_map(|epoch| {
-            let loss = 0.7 - (skill - 0.5) * (1.0 - (-(epoch as f64) / 12.0).exp()) + noise(place as u64 * 997 + epoch) * 0.02;
+            let loss =
+                0.7 - (skill - 0.5) * (1.0 - (-(epoch as f64) / 12.0).exp()) + noise(place as u64 * 997 + epoch) * 0.02;
             let metric = if place < 15 { "val_loss" } else { "val_auroc" };
             let other = if place < 15 { loss + 0.1 } else { 1.2 - loss };
-            [("train_loss", loss), (metric, other)]
-                .map(|(name, value)| Point { name: name.to_owned(), step: epoch, value })
+            [("train_loss", loss), (metric, other)].map(|(name, value)| Point {
+                name: name.to_owned(),
+                step: epoch,
+                value,
+            })
         });
         changes.push(Change::Points { trial: made[place].id, attempt: 1, points: points.collect() });
         if runs(place) {
@@ -163,7 +167,8 @@ async fn write(store: &Store, worker: Uuid, chunk: &[usize], made: &mut [Made], 
         let value = skill(&made[place].parameters, place);
         let names: [(&str, f64); 4] =
             [("auroc", value), ("accuracy", value - 0.05), ("val_auroc", value + 0.01), ("epochs", 50.0)];
-        let mut summary: BTreeMap<String, f64> = names.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut summary: BTreeMap<String, f64> =
+            names.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         if place < 15 {
             summary.insert("val_loss".to_owned(), 2.0 - value);
         }

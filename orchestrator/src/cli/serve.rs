@@ -20,12 +20,8 @@ use crate::{
 /// Serves the page until Ctrl-C.
 pub(super) async fn run(global: &Global, args: &Serve) -> Result<(), CliError> {
     let address = SocketAddr::from((args.host, args.port));
-    let settings = Settings {
-        home: global.home.clone(),
-        address,
-        require_token: args.token,
-        extensions: Extensions::default(),
-    };
+    let settings =
+        Settings { home: global.home.clone(), address, require_token: args.token, extensions: Extensions::default() };
     let server = Server::bind(settings).await?;
     let (url, address) = (server.url(), server.address());
     if global.json {
@@ -33,7 +29,9 @@ pub(super) async fn run(global: &Global, args: &Serve) -> Result<(), CliError> {
     } else {
         ui::out(format_args!("{url}"))?;
         if !address.ip().is_loopback() {
-            ui::say("anybody who has this address can read all results; it is not encrypted: `ssh -L` is (docs/serve.md)");
+            ui::say(
+                "anybody who has this address can read all results; it is not encrypted: `ssh -L` is (docs/serve.md)",
+            );
         }
         if !global.home.join(DATABASE).exists() {
             ui::say(format_args!(

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, Column, Connection, Executor, Row, SqlSafeStr, SqliteConnection, Statement, sqlite::SqliteRow};
+use sqlx::{
+    AssertSqlSafe, Column, Connection, Executor, Row, SqlSafeStr, SqliteConnection, Statement, sqlite::SqliteRow,
+};
 
 use super::{
     error::{self, StoreError},

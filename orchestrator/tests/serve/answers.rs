@@ -45,9 +45,11 @@ async fn tables_of_trials_are_sorted_and_filtered() {
     assert_eq!(all["rows"][SMALL.trials - 1]["results"]["auroc"], Value::Null);
 
     let some = world.json("/api/trials?stage=classify&f.vision=dinov2-s&f.fraction=0.01&sort=p.text").await;
-    let expected = world.made.iter().skip(15).filter(|trial| {
-        trial.parameters["vision"] == "dinov2-s" && trial.parameters["fraction"] == 0.01
-    });
+    let expected = world
+        .made
+        .iter()
+        .skip(15)
+        .filter(|trial| trial.parameters["vision"] == "dinov2-s" && trial.parameters["fraction"] == 0.01);
     assert_eq!(some["total"], expected.count());
     let texts: Vec<&str> =
         some["rows"].as_array().unwrap().iter().map(|row| row["parameters"]["text"].as_str().unwrap()).collect();
@@ -57,7 +59,10 @@ async fn tables_of_trials_are_sorted_and_filtered() {
     let found = world.json(&format!("/api/trials?stage=classify&q={id}")).await;
     assert_eq!((found["total"].as_u64(), found["rows"][0]["id"].as_str()), (Some(1), Some(&*world.made[20].id.hex())));
     assert_eq!(world.json("/api/trials?stage=classify&state=running").await["total"], SMALL.running);
-    assert_eq!(world.json("/api/trials?stage=classify&q=vision=dinov2-b+biobert&limit=1").await["rows"][0]["parameters"]["text"], "biobert");
+    assert_eq!(
+        world.json("/api/trials?stage=classify&q=vision=dinov2-b+biobert&limit=1").await["rows"][0]["parameters"]["text"],
+        "biobert"
+    );
     // Pages do not overlap.
     let page = |offset: usize| format!("/api/trials?stage=classify&limit=50&offset={offset}");
     let (first, second) = (world.json(&page(0)).await, world.json(&page(50)).await);
@@ -89,7 +94,11 @@ async fn cells_of_a_grid_are_means_of_their_trials() {
     }
     assert_eq!(seen, 45);
     // Table 1 of the paper, BERT with DINOv2-S and 1 % of the labels.
-    let cell = grid["table"]["rows"].as_array().unwrap().iter().find(|row| row["parameters"]["text"] == "bert" && row["parameters"]["fraction"] == 0.01);
+    let cell = grid["table"]["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["parameters"]["text"] == "bert" && row["parameters"]["fraction"] == 0.01);
     let at = columns.iter().position(|column| column["vision"] == "dinov2-s").unwrap();
     assert_eq!(cell.unwrap()["cells"][at]["reference"], 0.813);
     let (status, message, cure) = world.refusal("/api/grid?stage=classify&row=nonsense").await;

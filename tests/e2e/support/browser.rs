@@ -36,8 +36,11 @@ impl Browser {
             std::env::split_paths(&paths).map(|folder| folder.join(name)).find(|path| path.exists())
         };
         let (Some(program), Some(chromium)) = (found("chromedriver"), found("chromium")) else {
-            writeln!(std::io::stderr().lock(), "skipped: no chromium and chromedriver (apt install chromium chromium-driver)")
-                .unwrap();
+            writeln!(
+                std::io::stderr().lock(),
+                "skipped: no chromium and chromedriver (apt install chromium chromium-driver)"
+            )
+            .unwrap();
             return None;
         };
         let mut driver =

@@ -66,8 +66,7 @@ pub(super) fn token(home: &Path) -> Result<String, ServeError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(home).map_err(failed)?;
             let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-            let mut file =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
             writeln!(file, "{token}").map_err(failed)?;
             Ok(token)
         }
@@ -90,8 +89,12 @@ pub(super) async fn check(State(site): State<Arc<Site>>, request: Request, next:
     let headers = request.headers();
     if site.access.loopback && !host(headers).is_some_and(is_this_machine) {
         let message = "this server answers to localhost, 127.0.0.1 and [::1] only";
-        return Refusal::new(StatusCode::MISDIRECTED_REQUEST, message, "use one of these names, or start it with --host")
-            .into_response();
+        return Refusal::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            message,
+            "use one of these names, or start it with --host",
+        )
+        .into_response();
     }
     if !is_same_origin(headers) {
         let message = "another site sent this request";
@@ -162,21 +165,24 @@ fn query_token(uri: &Uri) -> Option<String> {
 
 /// Sets the cookie and goes on to the same address without the token.
 fn logged_in(uri: &Uri, token: &str) -> Response {
-    let rest: Vec<&str> =
-        uri.query().unwrap_or_default().split('&').filter(|pair| !pair.starts_with("token=") && !pair.is_empty()).collect();
+    let rest: Vec<&str> = uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.starts_with("token=") && !pair.is_empty())
+        .collect();
     // A path that begins with two slashes would be another host.
     let path = format!("/{}", uri.path().trim_start_matches('/'));
     let target = if rest.is_empty() { path } else { format!("{path}?{}", rest.join("&")) };
-    let cookie = format!(
-        "permafrost={}; HttpOnly; SameSite=Strict; Path=/; Max-Age={COOKIE_SECONDS}",
-        cookie_value(token)
-    );
+    let cookie =
+        format!("permafrost={}; HttpOnly; SameSite=Strict; Path=/; Max-Age={COOKIE_SECONDS}", cookie_value(token));
     (StatusCode::SEE_OTHER, [(header::LOCATION, target), (header::SET_COOKIE, cookie)]).into_response()
 }
 
 /// Asks for the token: a page for people, JSON for programs.
 fn login(uri: &Uri) -> Response {
-    let wanted = "the token is in the file `serve.token` of the home folder; `permafrost serve` prints the whole address";
+    let wanted =
+        "the token is in the file `serve.token` of the home folder; `permafrost serve` prints the whole address";
     if uri.path().starts_with("/api/") || uri.path() == "/metrics" {
         return Refusal::new(StatusCode::UNAUTHORIZED, "a token is required", wanted).into_response();
     }
@@ -204,7 +210,8 @@ mod tests {
     #[test]
     fn other_sites_are_told_apart() {
         let headers = |pairs: &[(&'static str, &'static str)]| {
-            let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            let pairs =
+                pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
             pairs.collect::<HeaderMap>()
         };
         let host = ("host", "localhost:8421");
@@ -213,7 +220,8 @@ mod tests {
         assert!(!is_same_origin(&headers(&[host, ("origin", "http://localhost:1")])));
         assert!(!is_same_origin(&headers(&[host, ("origin", "null")])));
         assert!(!is_same_origin(&headers(&[host, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")])));
-        let link = [host, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        let link =
+            [host, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
         assert!(is_same_origin(&headers(&link)));
     }
 

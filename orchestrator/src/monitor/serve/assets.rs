@@ -86,7 +86,9 @@ mod tests {
         }
         for asset in ASSETS.iter().filter(|asset| asset.content_type == JS) {
             let text = std::str::from_utf8(asset.bytes).unwrap();
-            for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "https://"] {
+            for word in
+                ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "https://"]
+            {
                 assert!(!text.contains(word), "{} has {word}", asset.path);
             }
         }

@@ -52,7 +52,8 @@ pub(super) async fn compare(State(site): State<Arc<Site>>, Wanted(asked): Wanted
     let loaded = if rows.is_empty() { None } else { Some(site.sweep(&reader, number(&asked, "sweep")?).await?) };
     let mut trials = Vec::new();
     for ((row, id), facts) in rows.into_iter().zip(facts) {
-        let found = loaded.iter().flat_map(|loaded| &loaded.plan.stages).find_map(|stage| Some((stage, stage.place(row)?)));
+        let found =
+            loaded.iter().flat_map(|loaded| &loaded.plan.stages).find_map(|stage| Some((stage, stage.place(row)?)));
         let parameters = match found {
             Some((stage, place)) => {
                 stage.parameters_of(place).into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()

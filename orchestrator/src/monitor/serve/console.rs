@@ -50,7 +50,10 @@ pub(super) async fn csv(State(site): State<Arc<Site>>, Wanted(asked): Wanted) ->
     let result = run(&site, asked.get("q").cloned().unwrap_or_default(), DOWNLOADED).await?;
     if result.truncated {
         let message = format!("the answer has more than {} rows or {} MiB", DOWNLOADED.rows, DOWNLOADED.bytes >> 20);
-        return Err(Refusal::wrong(message, "ask for less, or use `permafrost sql QUERY --format csv`, which has no limit"));
+        return Err(Refusal::wrong(
+            message,
+            "ask for less, or use `permafrost sql QUERY --format csv`, which has no limit",
+        ));
     }
     let text = |value: &SqlValue| match value {
         SqlValue::Null => String::new(),

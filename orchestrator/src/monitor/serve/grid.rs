@@ -59,8 +59,10 @@ pub(super) async fn grid(State(site): State<Arc<Site>>, Wanted(mut asked): Wante
         Some(value) => results(&scope, &axes, &filters, value).await?,
         None => Vec::new(),
     };
-    let maximize = loaded.metric(&stage.name).filter(|(name, _)| value.as_deref() == Some(*name)).and_then(|(_, max)| max);
-    let table = loaded.report.tables.iter().find(|table| table.stage == stage.name && Some(&table.metric) == value.as_ref());
+    let maximize =
+        loaded.metric(&stage.name).filter(|(name, _)| value.as_deref() == Some(*name)).and_then(|(_, max)| max);
+    let table =
+        loaded.report.tables.iter().find(|table| table.stage == stage.name && Some(&table.metric) == value.as_ref());
     let spec = json!({
         "title": "", "rows": axes.rows(), "columns": axes.column.iter().collect::<Vec<_>>(), "stage": stage.name,
         "metric": value.clone().unwrap_or_default(), "filter": Map::new(), "note": null,
@@ -103,14 +105,20 @@ impl Axes {
                 Some(name) if varying.contains(&name) => Some(name.to_owned()),
                 Some(name) => {
                     let cure = format!("choose one of {}", varying.join(", "));
-                    return Err(Refusal::wrong(format!("`{name}` cannot be the {key} of a grid of `{}`", stage.name), cure));
+                    return Err(Refusal::wrong(
+                        format!("`{name}` cannot be the {key} of a grid of `{}`", stage.name),
+                        cure,
+                    ));
                 }
                 None if varying.contains(&usual) => Some(usual.to_owned()),
                 None if needed => {
-                    let own = table.into_iter().flat_map(|table| table.rows.iter().chain(&table.columns).map(String::as_str));
+                    let own =
+                        table.into_iter().flat_map(|table| table.rows.iter().chain(&table.columns).map(String::as_str));
                     let mut all = own.chain(varying.iter().copied().filter(|name| *name != "seed"));
                     all.find(|name| {
-                        varying.contains(name) && !taken.iter().any(|taken| taken == name) && !["text", "vision", "fraction"].contains(name)
+                        varying.contains(name)
+                            && !taken.iter().any(|taken| taken == name)
+                            && !["text", "vision", "fraction"].contains(name)
                     })
                     .map(str::to_owned)
                 }
@@ -138,7 +146,8 @@ impl Axes {
 
 /// What else varies, and which of its values is meant: seeds are averaged, of others the first is shown.
 fn filters(stage: &StageColumns, axes: &Axes, given: &BTreeMap<String, String>) -> Vec<FilterLine> {
-    let others = stage.varying().filter(|(name, column)| !axes.has(name) && *name != "seed" && column.values.len() <= MAX_AXIS);
+    let others =
+        stage.varying().filter(|(name, column)| !axes.has(name) && *name != "seed" && column.values.len() <= MAX_AXIS);
     let lines = others.map(|(name, column)| {
         let mut sorted: Vec<&Value> = column.values.iter().collect();
         sorted.sort_by(|a, b| super::trials::compare(a, b));
@@ -159,7 +168,10 @@ async fn results(scope: &Scope, axes: &Axes, filters: &[FilterLine], metric: &st
         .filter(|filter| filter.value != "*")
         .filter_map(|filter| {
             let column = stage.parameters.get(&filter.name)?;
-            Some((column.of.as_slice(), column.values.iter().map(|value| super::scope::text(value) == filter.value).collect()))
+            Some((
+                column.of.as_slice(),
+                column.values.iter().map(|value| super::scope::text(value) == filter.value).collect(),
+            ))
         })
         .collect();
     let names: Vec<&String> = [&axes.row, &axes.column, &axes.by].into_iter().flatten().collect();

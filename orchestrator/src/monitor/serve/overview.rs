@@ -27,7 +27,7 @@ const MAX_BEST: usize = 5;
 const MAX_EVENTS: i64 = 30;
 /// Sweeps a page.
 const MAX_SWEEPS: usize = 20;
-/// A device that was not sampled for so long is not there, in milliseconds.
+/// What was not heard of for so long is not there, in milliseconds.
 const DEVICE_GONE_MS: i64 = 120_000;
 /// Workers that are shown.
 const MAX_WORKERS: usize = 64;
@@ -74,10 +74,8 @@ pub(super) async fn sweeps(State(site): State<Arc<Site>>, Wanted(asked): Wanted)
     let offset: usize = number(&asked, "offset")?.unwrap_or(0);
     let shown: Vec<&SweepRow> = rows.iter().skip(offset).take(MAX_SWEEPS).collect();
     let mut counts = reader.sweep_counts(&shown.iter().map(|row| row.sweep).collect::<Vec<_>>()).await?;
-    let line = |row: &&SweepRow| SweepLine {
-        head: SweepHead::of(row),
-        counts: counts.remove(&row.sweep).unwrap_or_default(),
-    };
+    let line =
+        |row: &&SweepRow| SweepLine { head: SweepHead::of(row), counts: counts.remove(&row.sweep).unwrap_or_default() };
     Ok(Json(Sweeps { total: rows.len(), offset, sweeps: shown.iter().map(line).collect() }))
 }
 
@@ -177,7 +175,10 @@ pub(super) async fn overview(State(site): State<Arc<Site>>, Wanted(asked): Wante
     let (best, events, devices) =
         tokio::join!(best(&reader, &loaded), reader.events(MAX_EVENTS), reader.devices(DEVICE_GONE_MS));
     let means: BTreeMap<String, f64> = times.into_iter().map(|time| (time.stage, time.mean_ms)).collect();
-    let workers_here = workers.iter().filter(|worker| worker.ended.is_none()).count();
+    let now = jiff::Timestamp::now().as_millisecond();
+    // A coordinator that was killed has told of no end.
+    let here = |worker: &WorkerRow| worker.ended.is_none() && now - worker.last_seen < DEVICE_GONE_MS;
+    let workers_here = workers.iter().filter(|worker| here(worker)).count();
     let stages = stages(&loaded, &progress, &means, workers_here.max(1) as f64);
     let unknown = |stage: &StageLine| stage.left_ms.is_none() && stage.waiting + stage.ready + stage.running > 0;
     let left: Vec<f64> = stages.iter().filter_map(|stage| stage.left_ms).collect();
@@ -199,7 +200,7 @@ pub(super) async fn overview(State(site): State<Arc<Site>>, Wanted(asked): Wante
         best: best?,
         events: events?,
         devices: devices?,
-        workers: workers.into_iter().filter(|worker| worker.ended.is_none()).take(MAX_WORKERS).collect(),
+        workers: workers.into_iter().filter(here).take(MAX_WORKERS).collect(),
         workers_here,
     }))
 }
@@ -260,7 +261,8 @@ async fn running(reader: &Reader, loaded: &Loaded, progress: &SweepProgress) -> 
         let curves = reader.thinned_curves(&rows, metric, stride).await?;
         for (at, row) in trials {
             lines[at].metric = Some(metric.to_owned());
-            lines[at].curve = curves.get(&row).map(|curve| super::curves::thin(curve, SPARK_POINTS)).unwrap_or_default();
+            lines[at].curve =
+                curves.get(&row).map(|curve| super::curves::thin(curve, SPARK_POINTS)).unwrap_or_default();
         }
     }
     Ok(lines)
@@ -285,8 +287,11 @@ async fn best(reader: &Reader, loaded: &Loaded) -> Result<Option<Best>, Refusal>
     let mut found: Vec<(f64, usize)> =
         values.iter().enumerate().filter_map(|(place, value)| Some(((*value)?, place))).collect();
     found.sort_by(|a, b| if maximize { b.0.total_cmp(&a.0) } else { a.0.total_cmp(&b.0) });
-    let line =
-        |&(value, place): &(f64, usize)| BestLine { id: stage.ids[place].clone(), value, parameters: varying(stage, place) };
+    let line = |&(value, place): &(f64, usize)| BestLine {
+        id: stage.ids[place].clone(),
+        value,
+        parameters: varying(stage, place),
+    };
     let trials = found.iter().take(MAX_BEST).map(line).collect();
     Ok(Some(Best { stage: stage.name.clone(), metric: metric.to_owned(), maximize, trials }))
 }

@@ -84,7 +84,7 @@ impl Scope {
                 let cure = "choose one of those that the page offers";
                 Refusal::wrong(format!("trials of `{}` have no parameter `{name}`", stage.name), cure)
             })?;
-            columns.push((&column.of, column.values.iter().map(|value| text(value) == *wanted).collect()));
+            columns.push((&column.of, column.values.iter().map(|value| is(value, wanted)).collect()));
         }
         let state = asked.get("state").map(String::as_str).filter(|state| !state.is_empty());
         let words: Vec<String> =
@@ -112,10 +112,12 @@ fn mentions(stage: &StageColumns, place: usize, word: &str) -> bool {
         return true;
     }
     stage.varying().any(|(name, column)| {
-        let value = column.value(place).map(text).unwrap_or_default().to_lowercase();
+        let Some(value) = column.value(place) else { return false };
         match word.split_once('=') {
-            Some((asked, wanted)) => name.to_lowercase() == asked && value == wanted,
-            None => value.contains(word),
+            Some((asked, wanted)) => {
+                name.to_lowercase() == asked && (is(value, wanted) || text(value).to_lowercase() == wanted)
+            }
+            None => text(value).to_lowercase().contains(word),
         }
     })
 }
@@ -128,6 +130,14 @@ pub(super) fn number<T: std::str::FromStr>(asked: &Asked, name: &str) -> Result<
             .parse()
             .map(Some)
             .map_err(|_| Refusal::wrong(format!("`{name}` must be a number, not `{text}`"), "check the address")),
+    }
+}
+
+/// Whether a value is the one that somebody wrote: 1 is 1.0.
+fn is(value: &Value, wanted: &str) -> bool {
+    match (value.as_f64(), wanted.parse::<f64>()) {
+        (Some(number), Ok(wanted)) => number == wanted,
+        _ => text(value) == wanted,
     }
 }
 

@@ -133,7 +133,9 @@ impl Site {
         let row = sweeps.into_iter().find(|row| number.is_none_or(|number| row.sweep == number));
         let Some(row) = row else {
             return Err(match number {
-                Some(number) => Refusal::not_found(format!("there is no sweep number {number}"), "choose one of the list"),
+                Some(number) => {
+                    Refusal::not_found(format!("there is no sweep number {number}"), "choose one of the list")
+                }
                 None => Refusal::not_found("no sweep was launched yet", "permafrost launch sweeps/quickstart.yaml"),
             });
         };

@@ -160,7 +160,9 @@ pub(super) async fn log(
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
             (vec![], false, Some("it was logged on another machine, or removed; or it logged nothing".to_owned()))
         }
-        Ok(Err(error)) => return Err(Refusal::not_found(format!("cannot read the log: {error}"), "check its permissions")),
+        Ok(Err(error)) => {
+            return Err(Refusal::not_found(format!("cannot read the log: {error}"), "check its permissions"));
+        }
         Err(error) => return Err(Refusal::not_found(error.to_string(), "try again")),
     };
     Ok(Json(Log { attempt, truncated, lines, missing }))

@@ -82,6 +82,7 @@ export function lineChart(initial) {
     svg.setAttribute("height", height);
     svg.setAttribute("aria-label", `${options.yName} by ${options.xName}: ${lines.length} curves. Arrow keys go along curves and between them`);
     root.classList.toggle("dense", lines.length > 12);
+    root.classList.toggle("crowded", lines.length > 60);
     if (!lines.length) {
       put(svg, s("text", { x: width / 2, y: height / 2, "text-anchor": "middle" }, log ? "no values above zero" : "no values yet"));
       geometry = null;

@@ -70,10 +70,10 @@ function running(ctx, data) {
     { head: "trial", cell: (row) => trialLink(ctx, row.id) },
     { head: "stage", cell: (row) => row.stage },
     { head: "parameters", cell: (row) => parameters(row.parameters) },
-    { head: "loss", cell: (row) => (row.metric ? [spark(row.curve, `${row.metric}, last ${num(last(row))}`), " ", h("span", { class: "quiet" }, row.metric), " ", last(row) === undefined ? "" : num(last(row))] : h("span", { class: "quiet" }, "–")) },
+    { head: "loss", class: "nowrap", cell: (row) => (row.metric ? [spark(row.curve, `${row.metric}, last ${num(last(row))}`), " ", h("span", { class: "quiet" }, row.metric), " ", last(row) === undefined ? "" : num(last(row))] : h("span", { class: "quiet" }, "–")) },
     { head: "done", num: true, cell: (row) => percent(row.done) },
     { head: "since", num: true, cell: (row) => duration(now - row.started) },
-    { head: "device", cell: (row) => `${row.device} on ${row.host}` },
+    { head: "device", class: "nowrap", cell: (row) => `${row.device} on ${row.host}` },
   ], data.running), more > 0 ? h("p", {}, h("a", { href: ctx.link("/trials?state=running") }, `${counted(more, "more trial")} run`)) : null);
 }
 
@@ -105,7 +105,7 @@ function best(ctx, data) {
 function devices(ctx, data) {
   if (data.devices.length) {
     return section("Devices", table("Devices", [
-      { head: "device", cell: (row) => h("a", { href: ctx.link("/devices"), title: row.model }, `${row.name} on ${row.host}`) },
+      { head: "device", class: "nowrap", cell: (row) => h("a", { href: ctx.link("/devices"), title: row.model }, `${row.name} on ${row.host}`) },
       { head: "utilisation", cell: (row) => [bar([{ name: "used", value: row.utilisation ?? 0 }], 1, `utilisation ${percent(row.utilisation)}`)] },
       { head: "", num: true, cell: (row) => percent(row.utilisation) },
       { head: "memory", num: true, cell: (row) => `${bytes(row.memory_used_bytes)} of ${bytes(row.memory_bytes)}` },

@@ -4,7 +4,7 @@ import { labels, ticks } from "/assets/chart.js";
 import { lineColor, share } from "/assets/color.js";
 import { asked, check, empty, select, stages, table, trialLink } from "/assets/controls.js";
 import { h, put, s, say } from "/assets/dom.js";
-import { count, counted, num, score, val } from "/assets/format.js";
+import { count, counted, score, val } from "/assets/format.js";
 
 const PAD = { top: 46, bottom: 22, left: 60, right: 60 };
 const HEIGHT = 440;
@@ -61,7 +61,7 @@ export default async function parallel(ctx) {
       const at = numbers ? axis.values.map((value) => share(value, first, last, log)) : axis.values.map((_, index) => (axis.values.length > 1 ? index / (axis.values.length - 1) : 0.5));
       const spread = numbers && few && at.every((place, index) => index === 0 || place - at[index - 1] > 0.04);
       const marks = !numbers || spread ? axis.values.map((value, index) => [at[index], val(value)]).filter((_, index) => few || index % Math.ceil(axis.values.length / 12) === 0)
-        : log ? [0, 0.25, 0.5, 0.75, 1].map((place) => [place, num(first * (last / first) ** place, 2)])
+        : log ? [0, 0.25, 0.5, 0.75, 1].map((place) => [place, val(Number((first * (last / first) ** place).toPrecision(2)))])
           : labelled(ticks(first, last, 5), (value) => share(value, first, last));
       return { name: axis.name, place: axis.of.map((index) => (index < 0 ? null : at[index])), marks };
     });

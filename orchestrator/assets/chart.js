@@ -82,6 +82,7 @@ export function lineChart(initial) {
     svg.setAttribute("height", height);
     svg.setAttribute("aria-label", `${options.yName} by ${options.xName}: ${lines.length} curves. Arrow keys go along curves and between them`);
     root.classList.toggle("dense", lines.length > 12);
+    root.classList.toggle("crowded", lines.length > 60);
     if (!lines.length) {
       put(svg, s("text", { x: width / 2, y: height / 2, "text-anchor": "middle" }, log ? "no values above zero" : "no values yet"));
       geometry = null;
@@ -110,7 +111,7 @@ export function lineChart(initial) {
     const y = (value) => MARGIN.top + (1 - place(value)) * inner.h;
     geometry = { x, y, width };
     const path = (points) => points.map((point, index) => `${index ? "L" : "M"}${x(point[0]).toFixed(1)} ${y(point[1]).toFixed(1)}`).join("");
-    const yTicks = log ? logTicks(y0, y1) : ticks(y0, y1, Math.max(3, Math.round(inner.h / 55)));
+    const yTicks = log ? logTicks(y0, y1) : ticks(y0, y1, Math.max(3, Math.round(inner.h / 42)));
     const xTicks = ticks(x0, x1, Math.max(3, Math.round(inner.w / 95))).filter((tick) => !options.whole || Number.isInteger(tick));
     const [yTexts, xTexts] = [labels(yTicks), labels(xTicks)];
     put(svg,

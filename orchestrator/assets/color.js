@@ -14,6 +14,12 @@ export function viridis(share) {
   return `rgb(${mix(share).join(" ")})`;
 }
 
+/** The same for lines: neither too dark for a dark page nor too bright for a light one. */
+export function lineColor(share) {
+  const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
+  return viridis(dark ? 0.3 + 0.7 * share : 0.9 * share);
+}
+
 /** Black or white, whichever reads better on that colour. */
 export function ink(share) {
   const [r, g, b] = mix(share).map((channel) => {

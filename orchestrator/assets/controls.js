@@ -61,10 +61,20 @@ export function search(label, value, onchange) {
 export function filters(ctx, fields, onchange) {
   const chosen = ctx.all("f.");
   const few = fields.parameters.filter((parameter) => parameter.distinct <= 60 && parameter.name !== "seed");
-  return few.map((parameter) => select(parameter.name, [["", "all"], ...parameter.values], chosen[parameter.name] ?? "", (value) => {
+  return few.map((parameter) => select(parameter.name, [["", "all"], ...parameter.values.map((value) => [value, told(value)])], chosen[parameter.name] ?? "", (value) => {
     ctx.set({ [`f.${parameter.name}`]: value });
     onchange();
   }, `f.${parameter.name}`));
+}
+
+/** A value that the server wrote as text, as people write it. */
+export function told(text) {
+  return text !== "" && Number.isFinite(Number(text)) ? val(Number(text)) : text;
+}
+
+/** The same for what must be told apart: 1.0 is 1. */
+export function same(value) {
+  return value !== "" && value !== null && typeof value !== "boolean" && Number.isFinite(Number(value)) ? String(Number(value)) : String(value);
 }
 
 /** Filters of the address, as the server takes them. */
@@ -89,7 +99,7 @@ export function table(caption, columns, rows, { sort, dir, onsort, rowProps } = 
     const text = column.sort && onsort
       ? h("button", { type: "button", class: "sort", "data-key": `sort-${column.sort}`, onclick: () => onsort(column.sort, sorted && dir !== "desc" ? "desc" : "asc") }, column.head, h("span", { "aria-hidden": "true" }, sorted ? (dir === "desc" ? " ↓" : " ↑") : ""))
       : column.head;
-    return h("th", { scope: "col", class: column.num ? "num" : null, title: column.title, "aria-sort": order }, text);
+    return h("th", { scope: "col", class: [column.num ? "num" : "", column.class ?? ""].join(" ").trim() || null, title: column.title, "aria-sort": order }, text);
   };
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     h("table", {}, h("caption", { class: "hidden" }, caption),

@@ -160,7 +160,7 @@ async function loadSweeps() {
 const choice = document.getElementById("sweep");
 function drawSweeps() {
   const wanted = new URL(location.href).searchParams.get("sweep") ?? "";
-  const option = (row, index) => h("option", { value: index === 0 ? "" : row.sweep, title: time(row.submitted, true) }, `${row.name} (revision ${row.revision})`);
+  const option = (row, index) => h("option", { value: index === 0 ? "" : row.sweep, title: time(row.submitted, true) }, `${row.name} · rev ${row.revision}`);
   put(choice, sweeps.length ? sweeps.map(option) : h("option", { value: "" }, "none yet"));
   const newest = sweeps.length && String(sweeps[0].sweep) === wanted;
   choice.value = newest ? "" : wanted;

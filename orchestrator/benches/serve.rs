@@ -171,7 +171,12 @@ async fn run(options: Options) -> Result<()> {
     let start = Instant::now();
     let made = database::make(home, options.size, "benchmark").await?;
     let size = std::fs::metadata(home.join(DATABASE))?.len() >> 20;
-    println!("{} trials, database of {size} MiB, made in {:.0} s", made.len(), start.elapsed().as_secs_f64());
+    let best = made.iter().filter_map(|trial| trial.auroc).fold(0.0, f64::max);
+    println!(
+        "{} trials (best AUROC {best:.4}), database of {size} MiB, made in {:.0} s",
+        made.len(),
+        start.elapsed().as_secs_f64()
+    );
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let settings = Settings { home: home.to_owned(), address, require_token: false, extensions: Extensions::default() };
     let server = Server::bind(settings).await?;

@@ -81,7 +81,7 @@ fn every_page_loads_cleanly_on_a_desk_and_on_a_phone_and_markup_stays_text() {
 #[test]
 fn the_heat_map_has_the_numbers_of_the_database() {
     let Some(browser) = Browser::start(1280, 900) else { return };
-    let (world, page, _) = world();
+    let (world, page, made) = world();
     browser.open(&format!("{}/grid?stage=classify&f.learning_rate=*&f.weight_decay=*", page.url));
     let shown = browser.script(
         "return [...document.querySelectorAll('.heat td.cell[data-mean]')].map((cell) => Number(cell.dataset.mean)).sort((a, b) => a - b)",
@@ -100,6 +100,12 @@ fn the_heat_map_has_the_numbers_of_the_database() {
     }
     let first = browser.text("return document.querySelector('.heat td.cell[data-mean] b').textContent");
     assert!(first.starts_with("0.") && first.len() == 5, "{first}");
+    // The best of all is told on the overview.
+    let best = made.iter().skip(15).filter_map(|trial| trial.auroc).fold(0.0, f64::max);
+    browser.open(&format!("{}/", page.url));
+    let told = browser.text("return [...document.querySelectorAll('section')].find((s) => s.innerText.startsWith('Best auroc')).querySelector('td.num').textContent");
+    assert_eq!(told, format!("{best:.3}"));
+    browser.open(&format!("{}/grid?stage=classify&f.learning_rate=*&f.weight_decay=*", page.url));
     // The paper's value stands in the cell, and what else there is appears when it has the focus.
     browser.script("document.querySelector('.heat td.cell[data-mean]').focus()");
     let tip = browser.text("return document.querySelector('.panels .tip').innerText");

@@ -1,8 +1,8 @@
 // Learning curves of many trials.
 
 import { lineChart, lineSign } from "/assets/chart.js";
-import { kind, share, viridis } from "/assets/color.js";
-import { asked, check, empty, filters, parameters, select, stages, state, table, trialLink } from "/assets/controls.js";
+import { kind, lineColor, share } from "/assets/color.js";
+import { asked, check, empty, filters, parameters, same, select, stages, state, table, told, trialLink } from "/assets/controls.js";
 import { h, put } from "/assets/dom.js";
 import { count, counted, num, score, short, val } from "/assets/format.js";
 
@@ -60,14 +60,14 @@ export default async function curves(ctx) {
     if (by === ":result") {
       const values = data.curves.map((curve) => curve.value).filter((value) => value !== null);
       const [low, high] = [Math.min(...values), Math.max(...values)];
-      return { of: (curve) => ({ color: curve.value === null ? "var(--quiet)" : viridis(share(curve.value, low, high)), dash: curve.value === null ? "2 3" : "none" }), keys: values.length ? [[`${data.result} ${score(low)}`, viridis(0)], ["", viridis(0.5)], [score(high), viridis(1)]] : [] };
+      return { of: (curve) => ({ color: curve.value === null ? "var(--quiet)" : lineColor(share(curve.value, low, high)), dash: curve.value === null ? "2 3" : "none" }), keys: values.length ? [[`${data.result} ${score(low)}`, lineColor(0)], ["", lineColor(0.5)], [score(high), lineColor(1)]] : [] };
     }
     if (by) {
       const field = fields.parameters.find((parameter) => parameter.name === by);
-      const places = new Map((field?.values ?? []).map((value, index) => [value, index]));
-      const of = (curve) => kind(places.get(String(curve.parameters[by])) ?? 7);
-      const used = [...places].filter(([value]) => data.curves.some((curve) => String(curve.parameters[by]) === value));
-      return { of, keys: used.slice(0, 40).map(([value, index]) => [`${by} ${value}`, kind(index).color, kind(index).dash]) };
+      const places = new Map((field?.values ?? []).map((value, index) => [same(value), index]));
+      const of = (curve) => kind(places.get(same(curve.parameters[by] ?? null)) ?? 7);
+      const used = [...places].filter(([value]) => data.curves.some((curve) => same(curve.parameters[by] ?? null) === value));
+      return { of, keys: used.slice(0, 40).map(([value, index]) => [`${by} ${told(value)}`, kind(index).color, kind(index).dash]) };
     }
     const place = new Map(data.curves.map((curve, index) => [curve.id, index]));
     const few = data.curves.length <= 12;

@@ -12,7 +12,7 @@ const RIGHT = 10;
 const CHART = 92;
 const LANE = 15;
 const MAX_LANES = 14;
-const RANGES = [["all", "first to last attempt"], ["3600000", "last hour"], ["21600000", "last 6 hours"], ["86400000", "last day"], ["604800000", "last week"], ["2592000000", "last 30 days"]];
+const RANGES = [["sweep", "this sweep"], ["all", "first to last attempt"], ["3600000", "last hour"], ["21600000", "last 6 hours"], ["86400000", "last day"], ["604800000", "last week"], ["2592000000", "last 30 days"]];
 
 const colour = (name) => kind(Math.max(0, KINDS.indexOf(name))).color;
 
@@ -25,8 +25,8 @@ export default async function devices(ctx) {
 
   async function update() {
     data = await ctx.api("devices", { range: ctx.get("range") });
-    put(controls, select("time", RANGES, ctx.get("range") || "all", (value) => {
-      ctx.set({ range: value === "all" ? "" : value });
+    put(controls, select("time", RANGES, ctx.get("range") || "sweep", (value) => {
+      ctx.set({ range: value === "sweep" ? "" : value });
       update();
     }));
     draw();
@@ -72,9 +72,9 @@ export default async function devices(ctx) {
     const mean = busy.length ? busy.reduce((sum, bucket) => sum + bucket.utilisation, 0) / busy.length : null;
     const longest = [...place.arrays].sort((a, b) => (b.ended ?? data.now) - b.started - ((a.ended ?? data.now) - a.started));
     return h("section", { class: "device" }, h("h2", {}, `${place.name} on ${place.host} `, h("span", { class: "quiet" }, place.model)),
-      h("p", { class: "quiet" }, [counted(place.arrays.length, "array"), counted(place.arrays.reduce((sum, array) => sum + array.members, 0), "attempt"), mean === null ? "not sampled: a worker of this version samples what it drives" : `mean utilisation ${percent(mean)}`, hidden ? `${counted(hidden, "array")} beside others have no lane` : ""].filter(Boolean).join(" · ")),
+      h("p", { class: "quiet" }, [counted(place.arrays.length, "array"), counted(place.arrays.reduce((sum, array) => sum + array.members, 0), "attempt"), mean === null ? "no samples of this time" : `mean utilisation ${percent(mean)}`, hidden ? `${counted(hidden, "array")} beside others have no lane` : ""].filter(Boolean).join(" · ")),
       h("div", { class: "chart" }, svg),
-      h("details", {}, h("summary", {}, "the longest as a table"), table("Arrays", [
+      longest.length === 0 ? null : h("details", {}, h("summary", {}, "the longest as a table"), table("Arrays", [
         { head: "kind", cell: (row) => row.kind },
         { head: "a trial of it", cell: (row) => trialLink(ctx, row.id) },
         { head: "members", num: true, cell: (row) => row.members },
@@ -107,7 +107,8 @@ export default async function devices(ctx) {
     const bars = place.buckets.filter((bucket) => bucket.utilisation !== null).map((bucket) => `M${x(bucket.at).toFixed(1)} ${y(0)}V${y(bucket.utilisation).toFixed(1)}H${x(bucket.at + data.bucket_ms).toFixed(1)}V${y(0)}Z`).join("");
     return [
       [0, 0.5, 1].map((tick) => [s("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(tick), y2: y(tick) }), s("text", { x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, `${tick * 100} %`)]),
-      s("path", { class: "area", d: bars },  s("title", {}, "utilisation")),
+      s("path", { class: "area", d: bars, "shape-rendering": "crispEdges" }),
+      s("path", { class: "level", d: line((bucket) => bucket.utilisation) }, s("title", {}, "utilisation")),
       total ? s("path", { class: "memory", d: line((bucket) => (bucket.memory_used_bytes === null ? null : bucket.memory_used_bytes / total)) }, s("title", {}, `memory, of ${bytes(total)}`)) : null,
     ];
   }

@@ -1,7 +1,7 @@
 // Results as heat maps: rows, columns, and a panel for each value of a third parameter.
 
 import { ink, share, viridis } from "/assets/color.js";
-import { empty, select, stages } from "/assets/controls.js";
+import { empty, select, stages, told } from "/assets/controls.js";
 import { h, put } from "/assets/dom.js";
 import { counted, num, score, val } from "/assets/format.js";
 
@@ -33,7 +33,7 @@ export default async function grid(ctx) {
       select("rows", [none, ...data.choices], data.row ?? "-", (row) => choose({ row })),
       select("columns", [none, ...data.choices], data.column ?? "-", (column) => choose({ column })),
       select("a panel for each", [none, ...data.choices], data.by ?? "-", (by) => choose({ by })),
-      data.filters.map((filter) => select(filter.name, [...filter.values, ["*", "all, averaged"]], filter.value, (value) => choose({ [`f.${filter.name}`]: value }), `f.${filter.name}`)));
+      data.filters.map((filter) => select(filter.name, [...filter.values.map((value) => [value, told(value)]), ["*", "all, averaged"]], filter.value, (value) => choose({ [`f.${filter.name}`]: value }), `f.${filter.name}`)));
     draw(data);
   }
 

@@ -52,11 +52,11 @@ function progress(ctx, data) {
   const number = (name) => ({ head: name.replace("_", " "), num: true, cell: (stage) => (stage[name] ? count(stage[name]) : h("span", { class: "quiet" }, "0")) });
   return section("Stages", table("Stages", [
     { head: "stage", cell: (stage) => h("a", { href: ctx.link(`/trials?stage=${encodeURIComponent(stage.stage)}`), "data-key": `stage-${stage.stage}`, title: stage.note }, stage.stage) },
-    { head: "progress", cell: (stage) => bar(parts(stage), stage.total, `${stage.done} of ${stage.total} done`) },
+    { head: "progress", class: "wide", cell: (stage) => bar(parts(stage), stage.total, `${stage.done} of ${stage.total} done`) },
     number("done"), number("running"), number("ready"), number("waiting"), number("without_result"),
     { head: "trials", num: true, cell: (stage) => count(stage.total) },
     { head: "reused", num: true, title: "Were done before this sweep was launched", cell: (stage) => (stage.reused ? count(stage.reused) : h("span", { class: "quiet" }, "0")) },
-    { head: "a trial", num: true, title: "Mean time of a device for one; members of an array share it", cell: (stage) => duration(stage.mean_ms) },
+    { head: "mean time", num: true, title: "Mean time of a device for one; members of an array share it", cell: (stage) => duration(stage.mean_ms) },
     { head: "left", num: true, title: "For the rest, with the workers that are there", cell: (stage) => (stage.left_ms === null ? "–" : `≈ ${duration(stage.left_ms)}`) },
   ], data.stages));
 }
@@ -70,10 +70,10 @@ function running(ctx, data) {
     { head: "trial", cell: (row) => trialLink(ctx, row.id) },
     { head: "stage", cell: (row) => row.stage },
     { head: "parameters", cell: (row) => parameters(row.parameters) },
-    { head: "loss", cell: (row) => (row.metric ? [spark(row.curve, `${row.metric}, last ${num(last(row))}`), " ", h("span", { class: "quiet" }, row.metric), " ", last(row) === undefined ? "" : num(last(row))] : h("span", { class: "quiet" }, "–")) },
+    { head: "loss", class: "nowrap", cell: (row) => (row.metric ? [spark(row.curve, `${row.metric}, last ${num(last(row))}`), " ", h("span", { class: "quiet" }, row.metric), " ", last(row) === undefined ? "" : num(last(row))] : h("span", { class: "quiet" }, "–")) },
     { head: "done", num: true, cell: (row) => percent(row.done) },
     { head: "since", num: true, cell: (row) => duration(now - row.started) },
-    { head: "device", cell: (row) => `${row.device} on ${row.host}` },
+    { head: "device", class: "nowrap", cell: (row) => `${row.device} on ${row.host}` },
   ], data.running), more > 0 ? h("p", {}, h("a", { href: ctx.link("/trials?state=running") }, `${counted(more, "more trial")} run`)) : null);
 }
 
@@ -105,7 +105,7 @@ function best(ctx, data) {
 function devices(ctx, data) {
   if (data.devices.length) {
     return section("Devices", table("Devices", [
-      { head: "device", cell: (row) => h("a", { href: ctx.link("/devices"), title: row.model }, `${row.name} on ${row.host}`) },
+      { head: "device", class: "nowrap", cell: (row) => h("a", { href: ctx.link("/devices"), title: row.model }, `${row.name} on ${row.host}`) },
       { head: "utilisation", cell: (row) => [bar([{ name: "used", value: row.utilisation ?? 0 }], 1, `utilisation ${percent(row.utilisation)}`)] },
       { head: "", num: true, cell: (row) => percent(row.utilisation) },
       { head: "memory", num: true, cell: (row) => `${bytes(row.memory_used_bytes)} of ${bytes(row.memory_bytes)}` },
@@ -125,9 +125,9 @@ function devices(ctx, data) {
 
 function events(ctx, data) {
   return section("Events", data.events.length ? table("Events", [
-    { head: "time", class: "nowrap", cell: (row) => time(row.at) },
-    { head: "event", class: "nowrap", cell: (row) => row.kind },
-    { head: "trial", cell: (row) => (row.id ? trialLink(ctx, row.id) : "") },
+    { head: "time", class: "tight", cell: (row) => time(row.at) },
+    { head: "event", class: "tight", cell: (row) => row.kind },
+    { head: "trial", class: "tight", cell: (row) => (row.id ? trialLink(ctx, row.id) : "") },
     { head: "detail", cell: (row) => h("span", { class: "message" }, row.detail ?? "") },
   ], data.events) : h("p", { class: "quiet" }, "None yet."));
 }
@@ -138,10 +138,10 @@ function list(ctx, answer, data) {
   const bad = (row) => ["failed", "diverged", "pruned", "cancelled"].reduce((sum, name) => sum + (row.counts[name] ?? 0), 0);
   const page = (from, text) => h("a", { href: ctx.link(`/?from=${from}`) }, text);
   return section(`Sweeps (${count(answer.total)})`, table("Sweeps", [
-    { head: "sweep", cell: (row) => h("a", { href: `/?sweep=${row.sweep}`, "aria-current": row.sweep === data.sweep.sweep ? "true" : null }, row.name) },
+    { head: "sweep", class: "tight", cell: (row) => h("a", { href: `/?sweep=${row.sweep}`, "aria-current": row.sweep === data.sweep.sweep ? "true" : null }, row.name) },
     { head: "revision", num: true, cell: (row) => row.revision },
     { head: "launched", class: "nowrap", cell: (row) => time(row.submitted, true) },
-    { head: "progress", cell: (row) => bar([{ name: "done", value: row.counts.done ?? 0 }, { name: "running", value: row.counts.running ?? 0 }, { name: "without", value: bad(row) }], total(row), `${row.counts.done ?? 0} of ${total(row)} done`) },
+    { head: "progress", class: "wide", cell: (row) => bar([{ name: "done", value: row.counts.done ?? 0 }, { name: "running", value: row.counts.running ?? 0 }, { name: "without", value: bad(row) }], total(row), `${row.counts.done ?? 0} of ${total(row)} done`) },
     { head: "done", num: true, cell: (row) => `${count(row.counts.done ?? 0)} / ${count(total(row))}` },
     { head: "without result", num: true, cell: (row) => (bad(row) ? count(bad(row)) : h("span", { class: "quiet" }, "0")) },
     { head: "tags", cell: (row) => row.tags.join(", ") },

@@ -1,10 +1,10 @@
 // Parallel coordinates: each trial a line through its parameters to its result; stretches of axes can be chosen.
 
 import { labels, ticks } from "/assets/chart.js";
-import { share, viridis } from "/assets/color.js";
+import { lineColor, share } from "/assets/color.js";
 import { asked, check, empty, select, stages, table, trialLink } from "/assets/controls.js";
 import { h, put, s, say } from "/assets/dom.js";
-import { count, counted, num, score, val } from "/assets/format.js";
+import { count, counted, score, val } from "/assets/format.js";
 
 const PAD = { top: 46, bottom: 22, left: 60, right: 60 };
 const HEIGHT = 440;
@@ -61,7 +61,7 @@ export default async function parallel(ctx) {
       const at = numbers ? axis.values.map((value) => share(value, first, last, log)) : axis.values.map((_, index) => (axis.values.length > 1 ? index / (axis.values.length - 1) : 0.5));
       const spread = numbers && few && at.every((place, index) => index === 0 || place - at[index - 1] > 0.04);
       const marks = !numbers || spread ? axis.values.map((value, index) => [at[index], val(value)]).filter((_, index) => few || index % Math.ceil(axis.values.length / 12) === 0)
-        : log ? [0, 0.25, 0.5, 0.75, 1].map((place) => [place, num(first * (last / first) ** place, 2)])
+        : log ? [0, 0.25, 0.5, 0.75, 1].map((place) => [place, val(Number((first * (last / first) ** place).toPrecision(2)))])
           : labelled(ticks(first, last, 5), (value) => share(value, first, last));
       return { name: axis.name, place: axis.of.map((index) => (index < 0 ? null : at[index])), marks };
     });
@@ -93,7 +93,7 @@ export default async function parallel(ctx) {
     svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     const parts = [`${counted(kept.length, "trial")}${kept.length < lines.length ? ` of ${count(lines.length)}` : ""}`];
     if (data.total > lines.length) parts.push(`every ${Math.round(data.total / lines.length)} of ${count(data.total)} is shown`);
-    parts.push(`colour: ${data.value} from ${score(axes[axes.length - 1].low)} (dark blue) to ${score(axes[axes.length - 1].high)} (yellow)`, "drag along an axis to choose a stretch; with the keyboard: Tab, then the arrows, + and −, Delete");
+    parts.push(`colour: ${data.value} from ${score(axes[axes.length - 1].low)} (dark) to ${score(axes[axes.length - 1].high)} (bright)`, "drag along an axis to choose a stretch; with the keyboard: Tab, then the arrows, + and −, Delete");
     note.textContent = parts.join(" · ");
     list(kept);
   }
@@ -131,8 +131,9 @@ export default async function parallel(ctx) {
     context.globalAlpha = Math.max(0.12, Math.min(0.9, 260 / Math.max(1, kept.size)));
     context.lineWidth = kept.size > 400 ? 1 : 1.4;
     const order = lines.filter((line) => kept.has(line)).sort((a, b) => result.place[a] - result.place[b]);
+    const colors = Array.from({ length: 101 }, (_, at) => lineColor(at / 100));
     for (const line of order) {
-      context.strokeStyle = viridis(result.place[line]);
+      context.strokeStyle = colors[Math.round(result.place[line] * 100)];
       stroke(line);
     }
   }

@@ -61,7 +61,7 @@ export default async function sql(ctx) {
       h("p", { class: "quiet" }, words.join(" · "), found.truncated ? h("strong", {}, ` · cut off: at most ${count(found.most_rows)} rows are shown`) : null),
       found.columns.length ? h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Answer" }, h("table", {}, h("caption", { class: "hidden" }, "Answer"),
         h("thead", {}, h("tr", {}, found.columns.map((name, at) => h("th", { scope: "col", class: numeric[at] ? "num" : null }, name)))),
-        h("tbody", {}, found.rows.map((row) => h("tr", {}, row.map((value, at) => h("td", { class: numeric[at] ? "num" : null }, cell(value, at)))))))) : null,
+        h("tbody", {}, found.rows.map((row) => h("tr", {}, row.map((value, at) => h("td", { class: numeric[at] ? "num" : null, title: typeof value === "string" && value.length > 40 ? "click to see all of it" : null, onclick: (event) => event.currentTarget.classList.toggle("whole") }, cell(value, at)))))))) : null,
     ];
   }
 

@@ -19,7 +19,7 @@ export default async function trial(ctx) {
     const id = ctx.path;
     const [data, drawn, logged] = await Promise.all([ctx.api(`trial/${id}`), ctx.api(`trial/${id}/curves`), ctx.api(`trial/${id}/log`, { attempt })]);
     document.title = `${data.kind} ${short(data.id)} · Permafrost`;
-    const place = data.places.find((place) => String(place.sweep) === ctx.get("sweep")) ?? data.places[data.places.length - 1];
+    const place = data.places[data.places.length - 1];
     put(top, heading(data, place), h("div", { class: "even" }, values(place), outcome(ctx, data)));
     drawCurves(drawn.curves);
     put(rest, attempts(data), artifacts(data), lineage(ctx, data), events(data), whole(data));
@@ -103,7 +103,7 @@ function outcome(ctx, data) {
 function attempts(data) {
   if (!data.attempts.length) return null;
   return section("Attempts", table("Attempts", [
-    { head: "attempt", num: true, cell: (row) => row.attempt },
+    { head: "attempt", class: "tight", cell: (row) => row.attempt },
     { head: "state", cell: (row) => state(row.state) },
     { head: "began", class: "nowrap", cell: (row) => time(row.started) },
     { head: "took", num: true, cell: (row) => duration((row.ended ?? Date.now()) - row.started) },
@@ -138,15 +138,15 @@ function lineage(ctx, data) {
 function events(data) {
   if (!data.events.length) return null;
   return section("Events", table("Events", [
-    { head: "time", class: "nowrap", cell: (row) => time(row.at) },
-    { head: "event", cell: (row) => row.kind },
-    { head: "attempt", num: true, cell: (row) => row.attempt ?? "" },
+    { head: "time", class: "tight", cell: (row) => time(row.at) },
+    { head: "event", class: "tight", cell: (row) => row.kind },
+    { head: "attempt", class: "tight", num: true, cell: (row) => row.attempt ?? "" },
     { head: "detail", cell: (row) => h("span", { class: "message" }, row.detail ?? "") },
   ], data.events));
 }
 
 function whole(data) {
   return section("Where it stands", table("Sweeps", [
-    { head: "sweep", cell: (row) => row.sweep }, { head: "revision", num: true, cell: (row) => row.revision }, { head: "stage", cell: (row) => row.stage },
+    { head: "sweep", class: "tight", cell: (row) => row.sweep }, { head: "revision", class: "tight", cell: (row) => row.revision }, { head: "stage", cell: (row) => row.stage },
   ], data.places), h("details", {}, h("summary", {}, "all that it is told to do (JSON)"), h("pre", { class: "log", tabindex: "0" }, JSON.stringify(data.task, null, 2))));
 }

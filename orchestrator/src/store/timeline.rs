@@ -147,16 +147,21 @@ impl Reader {
         .map_err(|error| self.failed(error))
     }
 
-    /// The first and the last moment at which anything ran.
+    /// The first and the last moment at which anything ran, or trials of a sweep that were not done before it.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn active_span(&self) -> Result<Option<(i64, i64)>, StoreError> {
-        let span: (Option<i64>, Option<i64>) =
-            sqlx::query_as("SELECT min(started), max(coalesce(ended, started)) FROM attempts")
-                .fetch_one(&self.pool)
-                .await
-                .map_err(|error| self.failed(error))?;
+    pub async fn active_span(&self, sweep: Option<i64>) -> Result<Option<(i64, i64)>, StoreError> {
+        let sql = match sweep {
+            None => "SELECT min(started), max(coalesce(ended, started)) FROM attempts",
+            Some(_) => {
+                "SELECT min(a.started), max(coalesce(a.ended, a.started)) FROM sweep_trials st JOIN attempts a USING (trial)
+                 WHERE st.sweep = ? AND NOT st.reused"
+            }
+        };
+        let query = sqlx::query_as(sql);
+        let query = if let Some(sweep) = sweep { query.bind(sweep) } else { query };
+        let span: (Option<i64>, Option<i64>) = query.fetch_one(&self.pool).await.map_err(|error| self.failed(error))?;
         Ok(span.0.zip(span.1))
     }
 

@@ -33,13 +33,17 @@ pub(super) struct Timeline {
     now: i64,
 }
 
-/// `GET /api/devices`: `range` is in milliseconds until now, or `all`, or from the first to the last attempt without it.
+/// `GET /api/devices`: `range` is in milliseconds until now, or `all`: from the first to the last attempt; without it, of the sweep's.
 pub(super) async fn timeline(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Answer<Timeline> {
     let reader = site.reader().await?;
     let now = jiff::Timestamp::now().as_millisecond();
     let (from, to) = match asked.get("range").map(String::as_str) {
-        None | Some("" | "all") => {
-            let (first, last) = reader.active_span().await?.unwrap_or((now - SAMPLED_MS, now));
+        range @ (None | Some("" | "all")) => {
+            let sweep = match range {
+                Some("all") => None,
+                _ => Some(site.sweep(&reader, number(&asked, "sweep")?).await?.row.sweep),
+            };
+            let (first, last) = reader.active_span(sweep).await?.unwrap_or((now - SAMPLED_MS, now));
             let running = reader.workers().await?.iter().any(|worker| worker.ended.is_none() && worker.running > 0);
             (first, if running { now } else { last })
         }

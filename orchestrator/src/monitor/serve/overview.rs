@@ -27,7 +27,7 @@ const MAX_BEST: usize = 5;
 const MAX_EVENTS: i64 = 30;
 /// Sweeps a page.
 const MAX_SWEEPS: usize = 20;
-/// A device that was not sampled for so long is not there, in milliseconds.
+/// What was not heard of for so long is not there, in milliseconds.
 const DEVICE_GONE_MS: i64 = 120_000;
 /// Workers that are shown.
 const MAX_WORKERS: usize = 64;
@@ -175,7 +175,10 @@ pub(super) async fn overview(State(site): State<Arc<Site>>, Wanted(asked): Wante
     let (best, events, devices) =
         tokio::join!(best(&reader, &loaded), reader.events(MAX_EVENTS), reader.devices(DEVICE_GONE_MS));
     let means: BTreeMap<String, f64> = times.into_iter().map(|time| (time.stage, time.mean_ms)).collect();
-    let workers_here = workers.iter().filter(|worker| worker.ended.is_none()).count();
+    let now = jiff::Timestamp::now().as_millisecond();
+    // A coordinator that was killed has told of no end.
+    let here = |worker: &WorkerRow| worker.ended.is_none() && now - worker.last_seen < DEVICE_GONE_MS;
+    let workers_here = workers.iter().filter(|worker| here(worker)).count();
     let stages = stages(&loaded, &progress, &means, workers_here.max(1) as f64);
     let unknown = |stage: &StageLine| stage.left_ms.is_none() && stage.waiting + stage.ready + stage.running > 0;
     let left: Vec<f64> = stages.iter().filter_map(|stage| stage.left_ms).collect();
@@ -197,7 +200,7 @@ pub(super) async fn overview(State(site): State<Arc<Site>>, Wanted(asked): Wante
         best: best?,
         events: events?,
         devices: devices?,
-        workers: workers.into_iter().filter(|worker| worker.ended.is_none()).take(MAX_WORKERS).collect(),
+        workers: workers.into_iter().filter(here).take(MAX_WORKERS).collect(),
         workers_here,
     }))
 }

@@ -84,15 +84,15 @@ impl Scope {
                 let cure = "choose one of those that the page offers";
                 Refusal::wrong(format!("trials of `{}` have no parameter `{name}`", stage.name), cure)
             })?;
-            columns.push((&column.of, column.values.iter().map(|value| text(value) == *wanted).collect()));
+            columns.push((&column.of, column.values.iter().map(|value| is(value, wanted)).collect()));
         }
         let state = asked.get("state").map(String::as_str).filter(|state| !state.is_empty());
-        let words: Vec<String> =
-            asked.get("q").map(|q| q.split_whitespace().map(str::to_lowercase).collect()).unwrap_or_default();
+        let words = asked.get("q").map(String::as_str).unwrap_or_default().to_lowercase();
+        let words: Vec<Word<'_>> = words.split_whitespace().map(|word| Word::of(stage, word)).collect();
         let fits = |&place: &usize| {
             columns.iter().all(|(of, meant)| meant.get(of[place] as usize).copied().unwrap_or(false))
                 && state.is_none_or(|state| is_in(self.states[place], state))
-                && words.iter().all(|word| mentions(stage, place, word))
+                && words.iter().all(|word| word.fits(stage, place))
         };
         Ok((0..stage.trials.len()).filter(fits).collect())
     }
@@ -106,28 +106,39 @@ fn is_in(state: TrialState, asked: &str) -> bool {
     }
 }
 
-/// Whether an identity begins so, or `name=value` or a value of a parameter that varies contains it.
-fn mentions(stage: &StageColumns, place: usize, word: &str) -> bool {
-    if stage.ids[place].starts_with(word) {
-        return true;
-    }
-    stage.varying().any(|(name, column)| {
-        let value = column.value(place).map(text).unwrap_or_default().to_lowercase();
-        match word.split_once('=') {
-            Some((asked, wanted)) => name.to_lowercase() == asked && value == wanted,
-            None => value.contains(word),
-        }
-    })
+/// A word that is searched for: an identity begins so, or a parameter that varies has it.
+struct Word<'a> {
+    text: String,
+    /// By parameter: which of its values have it. Each is looked at once, however many trials there are.
+    columns: Vec<(&'a [u32], Vec<bool>)>,
 }
 
-/// A number of a request.
-pub(super) fn number<T: std::str::FromStr>(asked: &Asked, name: &str) -> Result<Option<T>, Refusal> {
-    match asked.get(name).filter(|text| !text.is_empty()) {
-        None => Ok(None),
-        Some(text) => text
-            .parse()
-            .map(Some)
-            .map_err(|_| Refusal::wrong(format!("`{name}` must be a number, not `{text}`"), "check the address")),
+impl<'a> Word<'a> {
+    /// `name=value` means that value of that parameter, anything else a part of a value.
+    fn of(stage: &'a StageColumns, word: &str) -> Self {
+        let has = |name: &str, value: &Value| match word.split_once('=') {
+            Some((asked, wanted)) => {
+                name.to_lowercase() == asked && (is(value, wanted) || text(value).to_lowercase() == wanted)
+            }
+            None => text(value).to_lowercase().contains(word),
+        };
+        let columns = stage.varying().map(|(name, column)| {
+            (column.of.as_slice(), column.values.iter().map(|value| has(name, value)).collect::<Vec<bool>>())
+        });
+        Self { text: word.to_owned(), columns: columns.filter(|(_, has)| has.contains(&true)).collect() }
+    }
+
+    fn fits(&self, stage: &StageColumns, place: usize) -> bool {
+        stage.ids[place].starts_with(&self.text)
+            || self.columns.iter().any(|(of, has)| has.get(of[place] as usize).copied().unwrap_or(false))
+    }
+}
+
+/// Whether a value is the one that somebody wrote: 1 is 1.0.
+fn is(value: &Value, wanted: &str) -> bool {
+    match (value.as_f64(), wanted.parse::<f64>()) {
+        (Some(number), Ok(wanted)) => number == wanted,
+        _ => text(value) == wanted,
     }
 }
 

@@ -6,6 +6,7 @@
 mod bench;
 mod commands;
 mod data;
+mod figures;
 mod operations;
 mod pixels;
 mod support;

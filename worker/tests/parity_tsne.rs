@@ -3,7 +3,9 @@
 
 use std::{collections::BTreeMap, io::Write, ops::ControlFlow, path::Path, process::Command, time::Instant};
 
-use permafrost_worker::tsne::{Affinities, Layout, Neighbours, Points, Separability, Settings, THETA, layout, neighbours_wanted, scan};
+use permafrost_worker::tsne::{
+    Affinities, Layout, Neighbours, Points, Separability, Settings, THETA, layout, neighbours_wanted, scan,
+};
 use serde::Deserialize;
 
 const CLASSES: u32 = 6;

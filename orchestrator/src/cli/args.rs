@@ -1,10 +1,13 @@
 //! What can be typed: clap types, and nothing else.
 
+mod figure;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use self::figure::*;
 use crate::{coordinator::Timing, report::Format};
 
 /// Exit codes, as `--help` shows them.
@@ -64,6 +67,8 @@ pub enum Verb {
     Explain(Explain),
     /// Print the tables of a sweep
     Results(Results),
+    /// Draw a figure of a sweep that can go into a paper
+    Figure(Figure),
     /// Ask the database; it cannot be changed this way
     Sql(Sql),
     /// Print what an attempt logged, or the coordinator

@@ -12,6 +12,7 @@ mod doctor;
 mod error;
 mod explain;
 mod failures;
+mod figure;
 mod follow;
 mod launch;
 mod logging;

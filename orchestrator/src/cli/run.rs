@@ -9,7 +9,7 @@ use super::{
     args::{Args, Data, Global, Verb},
     bench, completions, control, coordinator, data, doctor,
     error::{CliError, exit},
-    explain, launch,
+    explain, figure, launch,
     logging::{self, LogFile},
     logs, plan, results, schema, sql, status, ui, worker,
 };
@@ -80,6 +80,7 @@ fn run(global: Global, verb: Verb) -> Result<(), CliError> {
             Verb::Status(args) => status::run(&global, &args).await,
             Verb::Explain(args) => explain::run(&global, &args).await,
             Verb::Results(args) => results::run(&global, &args).await,
+            Verb::Figure(args) => figure::run(&global, &args).await,
             Verb::Sql(args) => sql::run(&global, &args).await,
             Verb::Logs(args) => logs::run(&global, &args).await,
             Verb::Retry(args) => control::retry(&global, &args).await,

@@ -18,7 +18,9 @@ impl Data {
 
     /// A list of objects.
     pub fn to_json(&self) -> Value {
-        let row = |row: &Vec<Value>| Value::Object(self.columns.iter().cloned().zip(row.iter().cloned()).collect::<Map<_, _>>());
+        let row = |row: &Vec<Value>| {
+            Value::Object(self.columns.iter().cloned().zip(row.iter().cloned()).collect::<Map<_, _>>())
+        };
         json!(self.rows.iter().map(row).collect::<Vec<_>>())
     }
 

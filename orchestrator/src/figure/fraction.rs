@@ -56,8 +56,7 @@ pub(super) fn chart(trials: &[&ResultRow], metric: &str, title: Option<String>) 
                 lines.push(Line { name, colour: Some(colour), mark, points });
             }
         }
-        let score = if metric == "auroc" { "AUROC".to_owned() } else { metric.replace('_', " ") };
-        panels.push(LinePanel { title, y_name: format!("{score} [%]"), lines });
+        panels.push(LinePanel { title, y_name: format!("{} [%]", groups::metric_name(metric)), lines });
     }
     if panels.len() > PANELS {
         let what = format!("{} panels are too many, at most {PANELS} are drawn", panels.len());

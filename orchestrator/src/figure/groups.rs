@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::{report::Summary, store::ResultRow};
+use crate::{report::estimate, store::ResultRow};
 
 /// A value of a parameter, for people.
 pub(super) fn shown(name: &str, value: &Value) -> String {
@@ -24,6 +24,21 @@ fn is_share(name: &str) -> bool {
 pub(super) fn percent(share: f64) -> String {
     // 0.07 * 100 is not 7, to the last digit.
     format!("{} %", (share * 1e12).round() / 1e10)
+}
+
+/// A metric as an axis names it.
+pub(super) fn metric_name(metric: &str) -> String {
+    let words = metric.split('_').map(|word| match word {
+        "auroc" => "AUROC",
+        "val" => "validation",
+        "train" => "training",
+        "kl" => "KL divergence",
+        "knn" => "k-NN",
+        word => word,
+    });
+    let name = words.collect::<Vec<_>>().join(" ");
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Whether a parameter is a seed: trials that differ in seeds alone are repetitions.
@@ -86,7 +101,7 @@ pub(super) struct Estimate {
 
 impl Estimate {
     pub(super) fn of(values: &[f64]) -> Option<Self> {
-        Summary::of(values).map(|summary| Self { n: summary.n, mean: summary.mean, ci95: summary.ci95 })
+        estimate(values).map(|(n, mean, ci95)| Self { n, mean, ci95 })
     }
 
     pub(super) fn scaled(self, by: f64) -> Self {

@@ -72,7 +72,9 @@ pub(super) fn chart(
                 let Some(estimate) = Estimate::of(values) else { continue };
                 let Estimate { n, mean, ci95 } = estimate;
                 debug_assert!(i <= last);
-                table.rows.push([json!(metric), json!(name), json!(step + 1), json!(mean), json!(ci95), json!(n)].to_vec());
+                table
+                    .rows
+                    .push([json!(metric), json!(name), json!(step + 1), json!(mean), json!(ci95), json!(n)].to_vec());
                 points.push(((step + 1) as f64, estimate));
             }
             if !points.is_empty() {
@@ -81,7 +83,7 @@ pub(super) fn chart(
                 lines.push(Line { name, colour, mark, points });
             }
         }
-        panels.push(LinePanel { title: String::new(), y_name: metric.replace('_', " "), lines });
+        panels.push(LinePanel { title: String::new(), y_name: groups::metric_name(metric), lines });
     }
     if table.rows.is_empty() {
         return Err(data(

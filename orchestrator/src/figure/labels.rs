@@ -83,13 +83,33 @@ pub(super) fn place(wanted: &[Wanted], bounds: Rect, taken: &[Rect]) -> Vec<Opti
         }
         let best = candidates(label)
             .map(|(rect, far)| {
-                let covered: f64 = points.iter().chain(placed.iter().flatten()).chain(taken).map(|o| rect.overlap(o)).sum();
-                (rect, covered + rect.outside(&bounds), far)
+                let wide = Rect(rect.0 - 1.0, rect.1 - 0.5, rect.2 + 1.0, rect.3 + 0.5);
+                let covered: f64 =
+                    points.iter().chain(placed.iter().flatten()).chain(taken).map(|o| wide.overlap(o)).sum();
+                // A line to it that crosses another point would seem to be that one's.
+                let crossed = wanted.iter().any(|other| other.at != label.at && crosses(label, rect, other));
+                (rect, covered + rect.outside(&bounds) + if crossed { 40.0 } else { 0.0 }, far)
             })
             .min_by(|a, b| (a.1 + a.2 * 0.01).total_cmp(&(b.1 + b.2 * 0.01)));
-        placed.push(best.filter(|(_, covered, _)| *covered < 0.5).map(|(rect, ..)| rect));
+        placed.push(
+            best.filter(|(_, covered, _)| *covered < 0.5 || (40.0..40.5).contains(covered)).map(|(rect, ..)| rect),
+        );
     }
     placed
+}
+
+/// Whether the line from a point to its label goes through another point.
+fn crosses(label: &Wanted, rect: Rect, other: &Wanted) -> bool {
+    let (x, y) = label.at;
+    let (to_x, to_y) = (x.clamp(rect.0, rect.2), y.clamp(rect.1, rect.3));
+    let (dx, dy) = (to_x - x, to_y - y);
+    let squared = dx * dx + dy * dy;
+    if squared <= (label.radius + 2.0) * (label.radius + 2.0) {
+        return false;
+    }
+    let along = (((other.at.0 - x) * dx + (other.at.1 - y) * dy) / squared).clamp(0.0, 1.0);
+    let (off_x, off_y) = (x + along * dx - other.at.0, y + along * dy - other.at.1);
+    off_x * off_x + off_y * off_y < other.radius * other.radius
 }
 
 /// Where a label may stand, and how little that is liked.

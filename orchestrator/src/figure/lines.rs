@@ -6,7 +6,7 @@ use super::{
     panel::{Axis, Panel},
     scale::{Scale, Ticks},
     style::{self, LABEL_PT, LINE_PT, MARK_PT, Palette, TICK_PT, TITLE_PT},
-    svg::{Anchor, Canvas, Font, PT_PER_MM, Stroke, Svg},
+    svg::{Anchor, Canvas, Font, PT_PER_MM, Place, Stroke, Svg},
     text,
 };
 
@@ -80,8 +80,9 @@ impl Chart {
             canvas.text((MARGIN, top + TITLE_PT), &text::fitted(title, TITLE_PT + 0.5, width - 2.0 * MARGIN), font);
             top += TITLE_PT + 7.0;
         }
-        for row in self.panels.chunks(columns) {
-            top = self.row(&mut canvas, palette, row, columns, width, top, at_ends);
+        let rows = self.panels.len().div_ceil(columns);
+        for (at, row) in self.panels.chunks(columns).enumerate() {
+            top = self.row(&mut canvas, palette, row, columns, width, top, at_ends, at + 1 == rows);
         }
         if at_ends.is_none() {
             top = legend(&mut canvas, palette, &self.legend, width, top);
@@ -109,32 +110,43 @@ impl Chart {
         width: f64,
         top: f64,
         at_ends: Option<f64>,
+        last: bool,
     ) -> f64 {
-        let cell = (width - 2.0 * MARGIN + 6.0) / columns as f64;
+        let cell = (width - 2.0 * MARGIN) / columns as f64;
         let height = (0.66 * cell).clamp(78.0, 150.0);
         let titled = row.iter().any(|panel| !panel.title.is_empty());
         let above = top + Panel::room_above(if titled { "x" } else { "" });
         let bottom = above + height;
+        // With one vertical axis, the first panel of a row shows it for all.
+        let between = 10.0;
+        let shared = row.first().map(|lines| {
+            let ticks = self.y_scale(lines, bottom, above).ticks((height / 22.0) as usize);
+            Panel::room_left(&ticks, &lines.y_name)
+        });
+        let shared = shared.filter(|_| self.shared_y && columns > 1);
+        let each = (width - 2.0 * MARGIN - shared.unwrap_or(0.0)) / columns as f64;
         for (column, lines) in row.iter().enumerate() {
-            let first = column == 0 || !self.shared_y;
+            let own = column == 0 || shared.is_none();
             let y_scale = self.y_scale(lines, bottom, above);
             let y_ticks = y_scale.ticks((height / 22.0) as usize);
-            let y_name = if first { lines.y_name.clone() } else { String::new() };
-            let left = MARGIN + column as f64 * cell + Panel::room_left(&y_ticks, &lines.y_name);
-            let right = MARGIN + (column + 1) as f64 * cell - 9.0 - at_ends.unwrap_or(0.0);
+            let room = shared.unwrap_or_else(|| Panel::room_left(&y_ticks, &lines.y_name));
+            let left = MARGIN + column as f64 * each + room;
+            let right = MARGIN + (column + 1) as f64 * each + shared.unwrap_or(0.0) - between - at_ends.unwrap_or(0.0);
+            let right = if at_ends.is_some() { right + between } else { right };
             let panel = Panel { left, top: above, right, bottom };
-            let x = self.x_axis(&panel);
-            let y = Axis { scale: y_scale, ticks: y_ticks, name: y_name, numbers: true };
+            let x = self.x_axis(&panel, last);
+            let name = if own { lines.y_name.clone() } else { String::new() };
+            let y = Axis { scale: y_scale, ticks: y_ticks, name, numbers: own };
             panel.draw(canvas, palette, &x, &y, &lines.title);
             self.lines(canvas, palette, lines, &x.scale, &y.scale);
             if at_ends.is_some() {
-                end_names(canvas, palette, lines, &panel, &x.scale, &y.scale);
+                self.end_names(canvas, palette, lines, &panel, &x.scale, &y.scale);
             }
         }
-        bottom + Panel::room_below(true, &self.x_name) + 6.0
+        bottom + Panel::room_below(true, if last { &self.x_name } else { "" }) + 4.0
     }
 
-    fn x_axis(&self, panel: &Panel) -> Axis {
+    fn x_axis(&self, panel: &Panel, named: bool) -> Axis {
         let lines = self.panels.iter().flat_map(|panel| &panel.lines);
         let mut values: Vec<f64> = lines.flat_map(|line| line.points.iter().map(|(x, _)| *x)).collect();
         values.sort_by(f64::total_cmp);
@@ -142,7 +154,7 @@ impl Chart {
         let [low, high] = [values.first(), values.last()].map(|value| value.copied().unwrap_or(1.0));
         let room = panel.width() / 24.0;
         let (scale, ticks) = if self.log_x {
-            let scale = Scale::log(low, high, panel.left, panel.right);
+            let scale = Scale::log(low, high, panel.left, panel.right).inset(self.widest_shift());
             let near = |pair: &[f64]| scale.at(pair[1]) - scale.at(pair[0]) < 20.0;
             // Where there are few, those that were measured.
             let ticks = if values.len() <= 7 && !values.windows(2).any(near) {
@@ -160,14 +172,21 @@ impl Chart {
             ticks.major.iter_mut().for_each(|(value, label)| *label = super::scale::number(*value, 0));
             (scale, ticks)
         };
-        Axis { scale, ticks, name: self.x_name.clone(), numbers: true }
+        let name = if named { self.x_name.clone() } else { String::new() };
+        Axis { scale, ticks, name, numbers: true }
     }
 
     fn y_scale(&self, panel: &LinePanel, from: f64, to: f64) -> Scale {
         let range = |lines: &mut dyn Iterator<Item = &Line>| {
-            lines.flat_map(|line| &line.points).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, estimate)| {
-                (low.min(estimate.low()), high.max(estimate.high()))
-            })
+            let points = lines.flat_map(|line| {
+                let complete = if self.interval == Interval::Band { line.complete() } else { line.points.len() };
+                // Intervals that are not drawn need no room.
+                line.points.iter().enumerate().map(move |(at, (_, e))| match line.colour {
+                    Some(_) if at < complete => (e.low(), e.high()),
+                    _ => (e.mean, e.mean),
+                })
+            });
+            points.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (l, h)| (low.min(l), high.max(h)))
         };
         let (low, high) = if self.shared_y {
             range(&mut self.panels.iter().flat_map(|panel| &panel.lines))
@@ -177,57 +196,87 @@ impl Chart {
         if low <= high { Scale::linear(low, high, from, to) } else { Scale::linear(0.0, 1.0, from, to) }
     }
 
+    /// How far a line of several is moved aside, so that intervals at one value do not cover each other.
+    fn shift(&self, at: usize, count: usize) -> f64 {
+        let step = if self.interval == Interval::Bar { (16.0 / count as f64).min(2.6) } else { 0.0 };
+        (at as f64 - (count as f64 - 1.0) / 2.0) * step
+    }
+
+    fn widest_shift(&self) -> f64 {
+        self.panels
+            .iter()
+            .map(|panel| self.shift(panel.lines.len().max(1) - 1, panel.lines.len().max(1)))
+            .fold(0.0, f64::max)
+    }
+
     fn lines(&self, canvas: &mut Canvas, palette: &Palette, panel: &LinePanel, x: &Scale, y: &Scale) {
         let count = panel.lines.len();
-        let step = if self.interval == Interval::Bar { (16.0 / count as f64).min(2.6) } else { 0.0 };
-        let shift = |at: usize| (at as f64 - (count as f64 - 1.0) / 2.0) * step;
-        // What is for comparison lies below.
-        let mut order: Vec<usize> = (0..count).collect();
-        order.sort_by_key(|&at| panel.lines[at].colour.is_some());
-        for &at in &order {
-            let line = &panel.lines[at];
-            let Some(colour) = line.colour.map(|colour| palette.series(colour)) else { continue };
-            let place = |value: f64, height: f64| (x.at(value) + shift(at), y.at(height));
-            if self.interval == Interval::Band && line.points.iter().any(|(_, e)| e.ci95.is_some()) {
-                let upper = line.points.iter().map(|(value, e)| place(*value, e.high()));
-                let lower = line.points.iter().rev().map(|(value, e)| place(*value, e.low()));
+        let place = |at: usize, value: f64, height: f64| (x.at(value) + self.shift(at, count), y.at(height));
+        let middle = |at: usize, points: &[(f64, Estimate)]| -> Vec<Place> {
+            points.iter().map(|(value, e)| place(at, *value, e.mean)).collect()
+        };
+        // What is for comparison lies below, and bands below lines.
+        for (at, line) in panel.lines.iter().enumerate().filter(|(_, line)| line.colour.is_none()) {
+            canvas.line(&middle(at, &line.points), Stroke::solid(palette.pale, 0.5));
+        }
+        let coloured = || {
+            let lines = panel.lines.iter().enumerate();
+            lines.filter_map(|(at, line)| Some((at, line, palette.series(line.colour?), line.complete())))
+        };
+        for (at, line, colour, complete) in coloured() {
+            let known = &line.points[..complete];
+            if self.interval == Interval::Band && known.iter().any(|(_, e)| e.ci95.is_some()) {
+                let upper = known.iter().map(|(value, e)| place(at, *value, e.high()));
+                let lower = known.iter().rev().map(|(value, e)| place(at, *value, e.low()));
                 canvas.area(&upper.chain(lower).collect::<Vec<_>>(), colour, 0.16);
             }
         }
-        for &at in &order {
-            let line = &panel.lines[at];
-            let place = |value: f64, height: f64| (x.at(value) + shift(at), y.at(height));
-            let middle: Vec<_> = line.points.iter().map(|(value, e)| place(*value, e.mean)).collect();
-            let Some(colour) = line.colour.map(|colour| palette.series(colour)) else {
-                canvas.line(&middle, Stroke::solid(palette.pale, 0.5));
-                continue;
-            };
+        for (at, line, colour, complete) in coloured() {
             if self.interval == Interval::Bar {
                 let known = line.points.iter().filter(|(_, e)| e.ci95.is_some());
-                let bars: Vec<_> = known.map(|(v, e)| (place(*v, e.low()), place(*v, e.high()))).collect();
+                let bars: Vec<_> = known.map(|(v, e)| (place(at, *v, e.low()), place(at, *v, e.high()))).collect();
                 canvas.segments(&bars, Stroke::solid(colour, 0.7));
             }
-            canvas.line(&middle, Stroke { colour, width: LINE_PT, dash: style::dash(line.mark) });
-            if middle.len() <= MARKED {
-                canvas.marks(&middle, style::mark(line.mark), MARK_PT, colour, 1.0);
+            let dash = style::dash(line.mark);
+            let marked = middle(at, &line.points[..complete]);
+            canvas.line(&marked, Stroke { colour, width: LINE_PT, dash });
+            // Where some have stopped, the mean is one of fewer.
+            canvas.line(&middle(at, &line.points[complete.max(1) - 1..]), Stroke { colour, width: 0.5, dash });
+            if line.points.len() <= MARKED {
+                canvas.marks(&marked, style::mark(line.mark), MARK_PT, colour, 1.0);
             }
+        }
+    }
+
+    /// Writes the names of lines beside their ends.
+    fn end_names(&self, canvas: &mut Canvas, palette: &Palette, panel: &LinePanel, room: &Panel, x: &Scale, y: &Scale) {
+        let count = panel.lines.len();
+        let ends: Vec<Place> = panel
+            .lines
+            .iter()
+            .enumerate()
+            .filter_map(|(at, line)| line.points.last().map(|(v, e)| (x.at(*v) + self.shift(at, count), y.at(e.mean))))
+            .collect();
+        let wanted: Vec<f64> = ends.iter().map(|(_, y)| *y).collect();
+        let places = spread(&wanted, TICK_PT + 1.6, room.top, room.bottom);
+        let from = room.right + 2.0;
+        for ((line, end), place) in panel.lines.iter().zip(&ends).zip(places) {
+            let colour = line.colour.map_or(palette.pale, |colour| palette.series(colour));
+            canvas.line(
+                &[(end.0 + MARK_PT + 1.0, end.1), (from, end.1), (from + 6.0, place)],
+                Stroke::solid(colour, 0.4),
+            );
+            let font = Font { size: TICK_PT, colour, anchor: Anchor::Start };
+            canvas.text_centred((from + 7.5, place), &line.name, font);
         }
     }
 }
 
-/// Writes the names of lines beside their ends.
-fn end_names(canvas: &mut Canvas, palette: &Palette, panel: &LinePanel, room: &Panel, x: &Scale, y: &Scale) {
-    let lines: Vec<&Line> = panel.lines.iter().filter(|line| !line.points.is_empty()).collect();
-    let ends: Vec<(f64, f64)> =
-        lines.iter().filter_map(|line| line.points.last()).map(|(v, e)| (x.at(*v), y.at(e.mean))).collect();
-    let wanted: Vec<f64> = ends.iter().map(|(_, y)| *y).collect();
-    let places = spread(&wanted, TICK_PT + 1.6, room.top, room.bottom);
-    for ((line, end), place) in lines.iter().zip(&ends).zip(places) {
-        let colour = line.colour.map_or(palette.pale, |colour| palette.series(colour));
-        let from = room.right + 3.0;
-        canvas.line(&[(end.0 + 3.0, end.1), (from, end.1), (from + 5.0, place)], Stroke::solid(colour, 0.4));
-        let font = Font { size: TICK_PT, colour, anchor: Anchor::Start };
-        canvas.text_centred((from + 6.5, place), &line.name, font);
+impl Line {
+    /// How many of its points are means of as many values as its first one: later ones may be of those that had not stopped.
+    fn complete(&self) -> usize {
+        let all = self.points.first().map_or(0, |(_, estimate)| estimate.n);
+        self.points.iter().take_while(|(_, estimate)| estimate.n >= all).count()
     }
 }
 
@@ -292,8 +341,9 @@ pub(super) fn styles(names: &[String], keys: &[Vec<String>]) -> (Vec<(usize, usi
         }
     }
     let styles: Vec<(usize, usize)> = (0..keys.len()).map(|at| (at, if keys.len() > 7 { at } else { 0 })).collect();
-    let entries = keys.iter().zip(&styles).map(|(key, style)| (Some(style.0), Some(style.1), name_of(key)));
-    (styles, vec![(String::new(), entries.collect())])
+    let entry = |(key, style): (&Vec<String>, &(usize, usize))| (Some(style.0), Some(style.1), name_of(key));
+    let entries = keys.iter().zip(&styles).map(entry).collect();
+    (styles, vec![(String::new(), entries)])
 }
 
 /// The name of a line.

@@ -56,8 +56,16 @@ pub(super) fn scatter(
             let Estimate { n, mean, ci95 } = point.score;
             let n = (point.whose == Whose::Ours).then_some(n);
             table.rows.push(
-                [json!(share), json!(source), json!(point.name), json!(point.trainable_m), json!(mean), json!(ci95), json!(n)]
-                    .to_vec(),
+                [
+                    json!(share),
+                    json!(source),
+                    json!(point.name),
+                    json!(point.trainable_m),
+                    json!(mean),
+                    json!(ci95),
+                    json!(n),
+                ]
+                .to_vec(),
             );
         }
         panels.push(ScatterPanel { title: format!("{} of the labels", groups::percent(share)), points });
@@ -69,7 +77,7 @@ pub(super) fn scatter(
         ));
     }
     let collection = reference.map_or(String::new(), |collection| format!(" on {}", collection.name()));
-    let score = if metric == "auroc" { "AUROC" } else { metric };
+    let score = groups::metric_name(metric);
     let mut legend = Vec::new();
     let whose = |whose: Whose| panels.iter().flat_map(|panel| &panel.points).any(|point| point.whose == whose);
     if whose(Whose::Ours) {

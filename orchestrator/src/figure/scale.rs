@@ -38,6 +38,18 @@ impl Scale {
         Self { log: true, low: low / room, high: high * room, from, to }
     }
 
+    /// The same with room for what stands beside a value, in units of places.
+    pub(super) fn inset(self, by: f64) -> Self {
+        let share = by / ((self.to - self.from).abs() - 2.0 * by).max(1.0);
+        if self.log {
+            let room = (self.high / self.low).powf(share);
+            Self { low: self.low / room, high: self.high * room, ..self }
+        } else {
+            let room = (self.high - self.low) * share;
+            Self { low: self.low - room, high: self.high + room, ..self }
+        }
+    }
+
     pub(super) fn at(&self, value: f64) -> f64 {
         let share = if self.log {
             (value / self.low).ln() / (self.high / self.low).ln()
@@ -119,7 +131,9 @@ mod tests {
 
     #[test]
     fn a_single_value_has_a_place() {
-        for scale in [Scale::linear(3.0, 3.0, 0.0, 10.0), Scale::log(3.0, 3.0, 0.0, 10.0), Scale::exact(0.0, 0.0, 0.0, 10.0)] {
+        for scale in
+            [Scale::linear(3.0, 3.0, 0.0, 10.0), Scale::log(3.0, 3.0, 0.0, 10.0), Scale::exact(0.0, 0.0, 0.0, 10.0)]
+        {
             let at = scale.at(if scale == Scale::exact(0.0, 0.0, 0.0, 10.0) { 0.0 } else { 3.0 });
             assert!((at - 5.0).abs() < 1e-9, "{scale:?} {at}");
             assert!(!scale.ticks(5).major.is_empty(), "{scale:?}");

@@ -95,7 +95,8 @@ impl Scatter {
     ) -> f64 {
         let above = top + Panel::room_above("x");
         let share = (width - 2.0 * MARGIN) / columns as f64;
-        let height = (0.92 * share).clamp(110.0, 165.0);
+        // In one column, three of them are to fit on a page.
+        let height = if columns == 1 { 0.6 * share } else { 0.92 * share }.clamp(110.0, 165.0);
         let bottom = above + height;
         let y = self.y_scale(bottom, above);
         let y_ticks = y.ticks((height / 22.0) as usize);
@@ -109,8 +110,6 @@ impl Scatter {
             let first = column == 0;
             let x_scale = self.x_scale(&panel);
             let x_name = if last { "Trainable parameters [millions]".to_owned() } else { String::new() };
-            let x_name = if column == 0 || each > 150.0 || columns == 1 { x_name } else { "[millions]".to_owned() };
-            let x_name = if last { x_name } else { String::new() };
             let x = Axis { scale: x_scale, ticks: x_scale.ticks(6), name: x_name, numbers: true };
             let y_name = if first { self.y_name.clone() } else { String::new() };
             let y = Axis { scale: y, ticks: y_ticks.clone(), name: y_name, numbers: first };
@@ -186,7 +185,8 @@ fn draw_points(canvas: &mut Canvas, palette: &Palette, points: &[Point], panel: 
             let bar = ((at, y.at(shown.score.low())), (at, y.at(shown.score.high())));
             canvas.segments(&[bar], Stroke::solid(colour(palette, shown.whose), 0.7));
         }
-        let size = if shown.whose == Whose::Ours { MARK_PT.max(radius(shown.trainable_m)) } else { radius(shown.trainable_m) };
+        let size =
+            if shown.whose == Whose::Ours { MARK_PT.max(radius(shown.trainable_m)) } else { radius(shown.trainable_m) };
         point(canvas, palette, (at, height), size, shown.whose);
     }
     let wanted: Vec<Wanted> = points
@@ -212,6 +212,6 @@ fn draw_points(canvas: &mut Canvas, palette: &Palette, points: &[Point], panel: 
         }
         let ink = if shown.whose == Whose::Published { palette.muted } else { colour(palette, shown.whose) };
         let font = Font { size: TICK_PT, colour: ink, anchor: Anchor::Start };
-        canvas.text_centred((left, middle), &shown.name, font);
+        canvas.text_on_lines((left, middle), &shown.name, font, palette.background);
     }
 }

@@ -66,10 +66,14 @@ pub(super) struct Font<'a> {
     pub(super) anchor: Anchor,
 }
 
+/// Width of the rim around text that lies on lines, in points.
+const RIM: f64 = 1.8;
+
 /// Collects what is drawn.
 #[derive(Debug, Default)]
 pub(super) struct Canvas {
     body: String,
+    rim: Option<String>,
 }
 
 /// Writing to a text cannot fail.
@@ -80,17 +84,6 @@ macro_rules! put {
 }
 
 impl Canvas {
-    pub(super) fn rect(&mut self, (x, y): Place, width: f64, height: f64, fill: &str) {
-        put!(
-            self,
-            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{fill}\"/>\n",
-            n(x),
-            n(y),
-            n(width),
-            n(height)
-        );
-    }
-
     pub(super) fn frame(&mut self, (x, y): Place, width: f64, height: f64, stroke: Stroke<'_>) {
         put!(self, "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"none\"", n(x), n(y), n(width), n(height));
         self.stroke(stroke);
@@ -157,6 +150,13 @@ impl Canvas {
         self.text((x, y + 0.5 * CAPITALS * font.size), text, font);
     }
 
+    /// The same with a rim of the background's colour, so that it can be read on lines.
+    pub(super) fn text_on_lines(&mut self, (x, y): Place, text: &str, font: Font<'_>, background: &str) {
+        self.rim = Some(background.to_owned());
+        self.text_centred((x, y), text, font);
+        self.rim = None;
+    }
+
     /// Text turned by `degrees` around its place.
     pub(super) fn turned(&mut self, (x, y): Place, text: &str, font: Font<'_>, degrees: f64) {
         put!(self, "<text x=\"{}\" y=\"{}\" font-size=\"{}\" fill=\"{}\"", n(x), n(y), n(font.size), font.colour);
@@ -164,6 +164,9 @@ impl Canvas {
             Anchor::Start => {}
             Anchor::Middle => self.body.push_str(" text-anchor=\"middle\""),
             Anchor::End => self.body.push_str(" text-anchor=\"end\""),
+        }
+        if let Some(background) = &self.rim {
+            put!(self, " stroke=\"{background}\" stroke-width=\"{}\" paint-order=\"stroke\"", n(RIM));
         }
         if degrees != 0.0 {
             put!(self, " transform=\"rotate({} {} {})\"", n(degrees), n(x), n(y));

@@ -40,9 +40,10 @@ fn advances() -> &'static HashMap<char, f64> {
     ADVANCES.get_or_init(|| {
         let Ok(font) = FontRef::new(FONT) else { return HashMap::new() };
         let metrics = font.glyph_metrics(Size::new(1.0), LocationRef::default());
-        let known = font.charmap().mappings().filter_map(|(code, glyph)| {
-            Some((char::from_u32(code)?, f64::from(metrics.advance_width(glyph)?)))
-        });
+        let known = font
+            .charmap()
+            .mappings()
+            .filter_map(|(code, glyph)| Some((char::from_u32(code)?, f64::from(metrics.advance_width(glyph)?))));
         known.collect()
     })
 }

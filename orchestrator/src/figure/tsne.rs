@@ -45,8 +45,7 @@ pub(super) struct PlacedImage {
 /// Reads the artifact of a projection.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<PlacedImage>, String> {
     let mut table = csv::Reader::from_reader(bytes);
-    let heading: Vec<String> =
-        table.headers().map_err(|error| error.to_string())?.iter().map(str::to_owned).collect();
+    let heading: Vec<String> = table.headers().map_err(|error| error.to_string())?.iter().map(str::to_owned).collect();
     if heading != permafrost_worker::train::project::COLUMNS {
         return Err(format!("its columns are {}", heading.join(", ")));
     }

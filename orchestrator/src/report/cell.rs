@@ -82,7 +82,7 @@ fn reason(state: &str) -> (u8, &'static str) {
 }
 
 impl Summary {
-    fn of(values: &[f64]) -> Option<Self> {
+    pub(super) fn of(values: &[f64]) -> Option<Self> {
         let first = *values.first()?;
         let n = values.len();
         // Around the first value: equal values have exactly that mean and no spread.

@@ -3,6 +3,7 @@
 mod axis;
 mod cell;
 mod delimited;
+mod estimate;
 mod grid;
 mod json;
 mod latex;
@@ -16,5 +17,6 @@ mod student;
 mod table;
 mod terminal;
 
+pub(crate) use estimate::estimate;
 pub use render::{Format, Style, render};
 pub use table::Table;

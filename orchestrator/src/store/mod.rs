@@ -2,6 +2,7 @@
 
 mod change;
 mod error;
+mod figures;
 mod live;
 mod metrics;
 mod open;
@@ -17,6 +18,7 @@ pub use change::{
     Change, EndedAttempt, NewSweep, NewWorker, PlannedRow, Progress, Recorded, Refused, ResultRows, StateChange,
 };
 pub use error::StoreError;
+pub use figures::Subject;
 pub use live::{CurvePoint, DeviceRow, DeviceTime, LogRow};
 pub use query::{QueryResult, SqlValue};
 pub use reader::{Payload, Reader};

@@ -12,8 +12,9 @@ use super::{
     yaml::{Node, Value},
 };
 
-/// Least and greatest width in millimetres, and the usual one: both columns of a page.
-pub(super) const WIDTHS_MM: (f64, f64) = (60.0, 400.0);
+/// Least and greatest width of a figure in millimetres.
+pub const WIDTHS_MM: (f64, f64) = (60.0, 400.0);
+/// The usual width: both columns of a page.
 const WIDTH_MM: f64 = 174.0;
 
 /// Reads all figures; problems are in `check`.
@@ -41,10 +42,9 @@ pub(super) fn read(node: &Node, stages: &[Stage], check: &mut Check) -> Vec<Figu
 
 fn figure(node: &Node, stages: &[Stage], check: &mut Check) -> Option<FigureSpec> {
     let map = check.map(node, "a figure", keys::FIGURE);
-    let names: Vec<&str> = keys::FIGURE_KINDS.iter().map(|(name, ..)| *name).collect();
-    let kind = check.choice(map.get("kind")?, "kind of figure", &names)?;
-    let &(usual, kind, fits) = keys::FIGURE_KINDS.iter().find(|(name, ..)| *name == kind)?;
-    let at = stage(&map, node, usual, fits, stages, check)?;
+    let usual = check.choice(map.get("kind")?, "kind of figure", &keys::FIGURE_KINDS.map(|kind| kind.name()))?;
+    let kind = keys::FIGURE_KINDS.into_iter().find(|kind| kind.name() == usual)?;
+    let at = stage(&map, node, &usual, kind.stages(), stages, check)?;
     let stage = &stages[at];
     let metric = match map.get("metric") {
         None => None,
@@ -53,7 +53,7 @@ fn figure(node: &Node, stages: &[Stage], check: &mut Check) -> Option<FigureSpec
         Some(node) => Some(check.choice(node, "result", stage.results)?),
     };
     let name = match map.get("name") {
-        None => usual.to_owned(),
+        None => usual.clone(),
         Some(node) => read::name(node, check)?,
     };
     let title = map.get("title").and_then(|node| check.text(node, "`title`"));
@@ -109,19 +109,15 @@ fn stage(
         return None;
     };
     if !fits.contains(&stages[at].kind) {
-        let message = format!("a figure of kind `{figure}` is about a {} stage, not {}", kinds(), stages[at].kind.name());
+        let message =
+            format!("a figure of kind `{figure}` is about a {} stage, not {}", kinds(), stages[at].kind.name());
         check.report("sweep::conflict", node.span, message, "here", None);
         return None;
     }
     Some(at)
 }
 
-fn filter(
-    map: &Keys<'_>,
-    stages: &[Stage],
-    stage: usize,
-    check: &mut Check,
-) -> Map<String, serde_json::Value> {
+fn filter(map: &Keys<'_>, stages: &[Stage], stage: usize, check: &mut Check) -> Map<String, serde_json::Value> {
     let mut filter = Map::new();
     let Some(node) = map.get("filter") else { return filter };
     let known = lineage(stages, stage);

@@ -86,13 +86,8 @@ pub(super) const FIGURE: &[Key] = &[
     key("theme", "light (default) or dark"),
 ];
 
-/// Kinds of figures, and the kinds of stages that each can be about.
-pub(super) const FIGURE_KINDS: &[(&str, FigureKind, &[Kind])] = &[
-    ("params", FigureKind::Params, &[Kind::Classify]),
-    ("tsne", FigureKind::Tsne, &[Kind::Project]),
-    ("curves", FigureKind::Curves, &[Kind::Pretrain, Kind::Classify, Kind::Noop]),
-    ("fractions", FigureKind::Fractions, &[Kind::Classify]),
-];
+pub(super) const FIGURE_KINDS: [FigureKind; 4] =
+    [FigureKind::Params, FigureKind::Tsne, FigureKind::Curves, FigureKind::Fractions];
 
 pub(super) const THEMES: &[(&str, Theme)] = &[("light", Theme::Light), ("dark", Theme::Dark)];
 

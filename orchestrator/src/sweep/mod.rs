@@ -21,6 +21,7 @@ mod types;
 mod yaml;
 
 pub use error::{Problem, SweepErrors};
+pub use figures::WIDTHS_MM as FIGURE_WIDTHS_MM;
 pub use load::{load, parse};
 pub use schema::schema;
 pub use types::{FigureKind, FigureSpec, MAX_TRIALS, Missing, Plan, PlannedTrial, ReportSpec, StagePlan, Theme};

@@ -61,7 +61,7 @@ pub fn schema() -> Value {
         _ => json!({"type": "string"}),
     });
     let figure = mapping(keys::FIGURE, |name| match name {
-        "kind" => json!({"enum": keys::FIGURE_KINDS.iter().map(|(name, ..)| name).collect::<Vec<_>>()}),
+        "kind" => json!({"enum": keys::FIGURE_KINDS.map(|kind| kind.name())}),
         "name" => json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}),
         "filter" => json!({"type": "object"}),
         "theme" => one_of(keys::THEMES),

@@ -183,7 +183,8 @@ fn from(node: &Node, kind: Kind, before: &[Stage], check: &mut Check) -> Option<
         );
         return None;
     };
-    let fits = matches!((kind, before[at].kind), (Kind::Classify | Kind::Project, Kind::Pretrain) | (Kind::Noop, Kind::Noop));
+    let fits =
+        matches!((kind, before[at].kind), (Kind::Classify | Kind::Project, Kind::Pretrain) | (Kind::Noop, Kind::Noop));
     if !fits {
         let message = format!("a {} stage cannot build on a {} stage", kind.name(), before[at].kind.name());
         check.report("sweep::unsupported", node.span, message, "here", None);
@@ -269,7 +270,8 @@ fn method(map: &Map<'_>, what: &str, check: &mut Check) -> Option<Method> {
 
 /// What the trials of a stage are compared by; the outer option is whether the file is right.
 fn metric(map: &Map<'_>, kind: Kind, results: &[&'static str], check: &mut Check) -> Option<Option<(String, Goal)>> {
-    let usual = |name: &str| if name.ends_with("loss") || name.starts_with("kl_") { Goal::Minimize } else { Goal::Maximize };
+    let usual =
+        |name: &str| if name.ends_with("loss") || name.starts_with("kl_") { Goal::Minimize } else { Goal::Maximize };
     let Some(node) = map.get("metric") else {
         let main = results.first().filter(|_| kind != Kind::Embed);
         return Some(main.map(|name| ((*name).to_owned(), usual(name))));

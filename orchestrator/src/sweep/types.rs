@@ -121,6 +121,15 @@ impl FigureKind {
             Self::Fractions => "fractions",
         }
     }
+
+    /// Kinds of stages that it can be about.
+    pub const fn stages(self) -> &'static [Kind] {
+        match self {
+            Self::Params | Self::Fractions => &[Kind::Classify],
+            Self::Tsne => &[Kind::Project],
+            Self::Curves => &[Kind::Pretrain, Kind::Classify, Kind::Noop],
+        }
+    }
 }
 
 /// Colours of a figure.

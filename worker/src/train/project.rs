@@ -104,7 +104,12 @@ impl Samples {
         }
         if present < 2 {
             return Err(Error::Input {
-                what: format!("the {} {} images are all of one class of `{}`", images.len(), task.split.name(), task.label),
+                what: format!(
+                    "the {} {} images are all of one class of `{}`",
+                    images.len(),
+                    task.split.name(),
+                    task.label
+                ),
                 cure: Some("choose another `label` or `split`".to_owned()),
             });
         }

@@ -75,7 +75,13 @@ fn attraction(affinities: &Affinities, at: &[[f64; 2]], point: usize) -> [f64; 2
 }
 
 /// The gradient of [`divergence`] by every point, with all affinities `exaggeration` times as large; exact for `theta` 0.
-pub fn gradient(affinities: &Affinities, at: &[[f64; 2]], exaggeration: f64, theta: f64, threads: usize) -> Vec<[f64; 2]> {
+pub fn gradient(
+    affinities: &Affinities,
+    at: &[[f64; 2]],
+    exaggeration: f64,
+    theta: f64,
+    threads: usize,
+) -> Vec<[f64; 2]> {
     let mut out = vec![[0.0; 2]; at.len()];
     Forces::default().gradient(affinities, at, exaggeration, theta, threads, &mut out);
     out

@@ -72,14 +72,8 @@ impl Tree {
         let (first_code, last_code) = (self.order[first].0, self.order[end - 1].0);
         let differ = first_code ^ last_code;
         let count = (end - first) as f64;
-        let mut cell = Cell {
-            centre: [0.0; 2],
-            count,
-            squared_width: 0.0,
-            next: 0,
-            first: first as u32,
-            end: end as u32,
-        };
+        let mut cell =
+            Cell { centre: [0.0; 2], count, squared_width: 0.0, next: 0, first: first as u32, end: end as u32 };
         self.cells.push(cell);
         let mut sum = [0.0; 2];
         if differ == 0 {

@@ -6,7 +6,9 @@ use miette::SourceSpan;
 use permafrost_worker::{
     id::TrialId,
     model::AdaptorShape,
-    task::{Attention, Classify, Dtype, Kind, Noop, NoopEnd, Output, Precision, Pretrain, Project, Subset, Task, Weights},
+    task::{
+        Attention, Classify, Dtype, Kind, Noop, NoopEnd, Output, Precision, Pretrain, Project, Subset, Task, Weights,
+    },
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod coordinator;
 pub mod core;
+pub mod figure;
 pub mod launcher;
 pub mod monitor;
 pub mod report;

@@ -7,6 +7,7 @@ mod bench;
 mod commands;
 mod data;
 mod exports;
+mod figures;
 mod history;
 mod monitor;
 mod operations;

@@ -103,6 +103,8 @@ impl Device {
                     (Self::Cuda { .. }, Kind::Pretrain) => self.room(MOST_ADAPTORS, adaptors_bytes),
                     (Self::Cpu { .. }, Kind::Classify) => threads * 16,
                     (Self::Cuda { .. }, Kind::Classify) => self.room(MOST_HEADS, heads_bytes),
+                    // On the host, whatever the device; side by side, one a core.
+                    (_, Kind::Project) => threads,
                     (_, Kind::Noop) => 64,
                 };
                 (kind, members)

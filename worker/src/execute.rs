@@ -68,6 +68,7 @@ pub fn execute(device: &Device, job: &Job, reporter: &dyn Reporter) {
         Kind::Embed => crate::encoders::run(device, job, &finished),
         Kind::Pretrain => crate::train::pretrain::run(device, job, &finished),
         Kind::Classify => crate::train::classify::run(device, job, &finished),
+        Kind::Project => crate::train::project::run(device, job, &finished),
         Kind::Noop => crate::train::noop::run(job, &finished),
     }));
     let failure = match result {

@@ -28,6 +28,7 @@ pub mod protocol;
 pub mod random;
 pub mod task;
 pub mod train;
+pub mod tsne;
 
 /// Version of this program, recorded with every attempt. Workers and coordinator must agree on it.
 pub const PROGRAM_VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -6,6 +6,7 @@
 
 mod data;
 mod embed;
+mod project;
 mod train;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use serde_json::Value;
 pub use self::{
     data::{Fetch, Location, Prepare, Reader, Snapshot, Splitting, Wheel},
     embed::{Dtype, Embed, Encoder, Output, Pixels, Pooling, Weights},
+    project::Project,
     train::{Attention, Classify, Noop, NoopEnd, Precision, Pretrain, Subset, Target},
 };
 use crate::id::{IdError, TrialId};
@@ -32,13 +34,16 @@ pub enum Kind {
     Pretrain,
     /// Train and test one classification head on a frozen Adaptor.
     Classify,
+    /// Lay out image embeddings in the plane, before and after an Adaptor.
+    Project,
     /// Do nothing for a while, or fail on demand: for tests and benchmarks.
     Noop,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [Self::Fetch, Self::Prepare, Self::Embed, Self::Pretrain, Self::Classify, Self::Noop];
+    pub const ALL: [Self; 7] =
+        [Self::Fetch, Self::Prepare, Self::Embed, Self::Pretrain, Self::Classify, Self::Project, Self::Noop];
 
     /// The name used in sweep files and in the database.
     pub const fn name(self) -> &'static str {
@@ -48,6 +53,7 @@ impl Kind {
             Self::Embed => "embed",
             Self::Pretrain => "pretrain",
             Self::Classify => "classify",
+            Self::Project => "project",
             Self::Noop => "noop",
         }
     }
@@ -73,6 +79,8 @@ pub enum Task {
     Pretrain(Pretrain),
     /// See [`Kind::Classify`].
     Classify(Classify),
+    /// See [`Kind::Project`].
+    Project(Project),
     /// See [`Kind::Noop`].
     Noop(Noop),
 }
@@ -86,6 +94,7 @@ impl Task {
             Self::Embed(_) => Kind::Embed,
             Self::Pretrain(_) => Kind::Pretrain,
             Self::Classify(_) => Kind::Classify,
+            Self::Project(_) => Kind::Project,
             Self::Noop(_) => Kind::Noop,
         }
     }
@@ -103,6 +112,7 @@ impl Task {
             }
             Self::Pretrain(task) => vec![task.dataset, task.image, task.text],
             Self::Classify(task) => [task.dataset, task.image].into_iter().chain(task.adaptor).collect(),
+            Self::Project(task) => vec![task.dataset, task.image, task.adaptor],
             Self::Noop(task) => task.after.clone(),
         };
         let mut seen = std::collections::HashSet::new();
@@ -154,6 +164,7 @@ impl Task {
                 t.epochs,
                 t.dropout
             ),
+            Self::Project(t) => format!("project/{}/{}/n{}/i{}", t.dataset, t.image_width, t.samples, t.iterations),
             Self::Noop(t) => format!("noop/{}x{}", t.steps, t.step_ms),
         }
     }

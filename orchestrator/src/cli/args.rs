@@ -2,6 +2,7 @@
 
 mod diff;
 mod export;
+mod figure;
 mod history;
 mod results;
 mod sampling;
@@ -16,6 +17,7 @@ use clap_complete::Shell;
 pub use self::{
     diff::Diff,
     export::{Export, ExportMlflow, ExportParquet, ExportTensorboard},
+    figure::*,
     history::History,
     results::{Output, Results},
     sampling::Sampling,
@@ -91,6 +93,8 @@ pub enum Verb {
     /// Hand results to TensorBoard, MLflow, or readers of Parquet
     #[command(subcommand)]
     Export(Export),
+    /// Draw a figure of a sweep that can go into a paper
+    Figure(Figure),
     /// Ask the database; it cannot be changed this way
     Sql(Sql),
     /// Print what an attempt logged, or the coordinator

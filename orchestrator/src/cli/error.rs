@@ -8,6 +8,7 @@ use permafrost_worker::agent::AgentError;
 use super::{failures::Unfinished, ui};
 use crate::{
     coordinator::{CoordinatorError, HomeError},
+    figure::FigureError,
     monitor::serve::ServeError,
     store::StoreError,
     sweep::{Missing, SweepErrors},
@@ -77,6 +78,9 @@ pub enum CliError {
     /// The coordinator cannot be reached, or refuses.
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// A figure cannot be drawn.
+    #[error(transparent)]
+    Figure(FigureError),
     /// A device cannot be used.
     #[error(transparent)]
     Device(#[from] permafrost_worker::error::Error),
@@ -129,6 +133,15 @@ pub enum CliError {
     Interrupted(String),
 }
 
+impl From<FigureError> for CliError {
+    fn from(error: FigureError) -> Self {
+        match error {
+            FigureError::Store(error) => error.into(),
+            other => Self::Figure(other),
+        }
+    }
+}
+
 impl CliError {
     /// The exit code.
     pub fn code(&self) -> u8 {
@@ -173,6 +186,7 @@ impl CliError {
                     .to_owned(),
             ),
             Self::NotFound { cure, .. } | Self::Usage { cure, .. } => Some(cure.clone()),
+            Self::Figure(error) => error.cure(),
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Some("check the path".to_owned()),
                 io::ErrorKind::PermissionDenied => Some("check its permissions".to_owned()),

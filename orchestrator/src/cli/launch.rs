@@ -10,6 +10,7 @@ use super::{
     connect::{self, Coordinator},
     error::CliError,
     failures::Unfinished,
+    figure,
     follow::{Followed, follow},
     results::{self, StoredReport},
     ui,
@@ -207,6 +208,7 @@ async fn report(global: &Global, reader: &Reader, sweep: &SweepRow, began: Insta
     } else {
         ui::out(results::document(sweep, &tables, Format::Table)?.trim_end())?;
     }
+    figure::of_sweep(&global.home, reader, sweep, global.json).await?;
     let done = progress.count(&["done"]);
     if !progress.is_done() {
         let failures = reader.failures(sweep.sweep).await?;

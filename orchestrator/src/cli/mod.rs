@@ -15,6 +15,7 @@ mod error;
 mod explain;
 mod export;
 mod failures;
+mod figure;
 mod follow;
 mod history;
 mod launch;

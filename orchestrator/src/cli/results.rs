@@ -15,7 +15,7 @@ use super::{
 use crate::{
     report::{BLOCKED, Format, Table, lineage::Lineage, paper, render},
     store::{DATABASE, MadeRow, PlacedRow, Reader, ResultRow, SweepRow},
-    sweep::{Plan, ReportSpec, StagePlan},
+    sweep::{FigureSpec, Plan, ReportSpec, StagePlan},
 };
 
 /// What the column `sweeps.report` holds.
@@ -25,12 +25,15 @@ pub(super) struct StoredReport {
     tables: Vec<ReportSpec>,
     /// Stages, in the order in which they can run.
     stages: Vec<StagePlan>,
+    /// The `figures:` key, as resolved; sweeps of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) figures: Vec<FigureSpec>,
 }
 
 impl StoredReport {
     /// Of a plan.
     pub(super) fn of(plan: &Plan) -> Self {
-        Self { tables: plan.report.clone(), stages: plan.stages.clone() }
+        Self { tables: plan.report.clone(), stages: plan.stages.clone(), figures: plan.figures.clone() }
     }
 
     /// Of a launched sweep.

@@ -9,7 +9,7 @@ use super::{
     args::{Args, Data, Global, Verb},
     bench, completions, control, coordinator, data, diff, doctor,
     error::{CliError, exit},
-    explain, export, history, launch,
+    explain, export, figure, history, launch,
     logging::{self, LogFile},
     logs, plan, results, schema, serve, sql, status, top, ui, worker,
 };
@@ -84,6 +84,7 @@ fn run(global: Global, verb: Verb) -> Result<(), CliError> {
             Verb::History(args) => history::run(&global, &args).await,
             Verb::Diff(args) => diff::run(&global, &args).await,
             Verb::Export(export) => export::run(&global, &export).await,
+            Verb::Figure(args) => figure::run(&global, &args).await,
             Verb::Sql(args) => sql::run(&global, &args).await,
             Verb::Logs(args) => logs::run(&global, &args).await,
             Verb::Serve(args) => serve::run(&global, &args).await,

@@ -5,6 +5,7 @@ mod cell;
 mod columns;
 mod compare;
 mod delimited;
+mod estimate;
 pub mod export;
 mod grid;
 mod json;
@@ -26,5 +27,6 @@ pub(crate) mod versions;
 
 pub use cell::BLOCKED;
 pub use columns::parquet as to_parquet;
+pub(crate) use estimate::estimate;
 pub use render::{Format, Style, render};
 pub use table::Table;

@@ -26,7 +26,7 @@ impl Table {
         if known.iter().all(Option::is_none) {
             return self;
         }
-        list.columns.extend(COLUMNS.map(|name| Column { name: name.to_owned(), parameter: false }));
+        list.columns.extend(COLUMNS.map(|name| Column::new(name, false)));
         for (row, usage) in list.rows.iter_mut().zip(&known) {
             row.push(usage.and_then(|usage| usage.utilisation).into());
             row.push(usage.map(|usage| usage.device_hours).into());

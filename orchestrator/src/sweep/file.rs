@@ -13,7 +13,11 @@ use permafrost_worker::{
     task::{Dtype, Kind, Pooling, Splitting, Target, Wheel},
 };
 
-use super::{registry, search::Axis, types::ReportSpec};
+use super::{
+    registry,
+    search::Axis,
+    types::{FigureSpec, ReportSpec},
+};
 
 /// A sweep file, checked but not yet expanded.
 pub(super) struct SweepFile {
@@ -28,6 +32,7 @@ pub(super) struct SweepFile {
     /// Each after the one it builds on.
     pub(super) stages: Vec<Stage>,
     pub(super) report: Vec<ReportSpec>,
+    pub(super) figures: Vec<FigureSpec>,
 }
 
 /// A collection.

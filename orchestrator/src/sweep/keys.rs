@@ -4,6 +4,8 @@
 use permafrost_worker::task::{Kind, Target};
 use serde_json::{Value, json};
 
+use super::types::{FigureKind, Theme};
+
 /// A key of a mapping.
 pub(super) struct Key {
     pub(super) name: &'static str,
@@ -28,12 +30,13 @@ pub(super) const TOP: &[Key] = &[
     key("encoders", "frozen encoders, by a name of your choice, under `vision` and `text`"),
     required("stages", "what is trained, by stage; a stage named after its kind needs no `kind`"),
     key("report", "tables to print when the sweep is done"),
+    key("figures", "figures to draw when the sweep is done, into figures/SWEEP of the home folder"),
 ];
 
 pub(super) const ENCODERS: &[Key] = &[key("vision", "image encoders"), key("text", "text encoders")];
 
 pub(super) const STAGE: &[Key] = &[
-    key("kind", "embed, pretrain, classify or noop; the stage's name by default"),
+    key("kind", "embed, pretrain, classify, project or noop; the stage's name by default"),
     key("from", "the stage whose trials this one builds on: every trial here runs for each trial there"),
     key("dataset", "a name under `datasets`; may be left out when there is only one"),
     key("method", "grid (default) or random"),
@@ -78,6 +81,22 @@ pub(super) const REPORT: &[Key] = &[
 pub(super) const REFERENCES: &[&str] = &["paper-table-1", "paper-table-2", "paper-table-3"];
 
 pub(super) const SPREADS: &[&str] = &["sd", "ci95", "both"];
+
+pub(super) const FIGURE: &[Key] = &[
+    required("kind", "params, tsne, curves or fractions"),
+    key("name", "name of its files; the kind by default"),
+    key("stage", "the stage it is about; the last one that fits by default"),
+    key("metric", "what is shown: a result of the stage, of curves a metric; the stage's own by default"),
+    key("filter", "only trials whose parameters have these values"),
+    key("title", "heading"),
+    key("width_mm", "width in millimetres; 174 by default, 85 for one column"),
+    key("theme", "light (default) or dark"),
+];
+
+pub(super) const FIGURE_KINDS: [FigureKind; 4] =
+    [FigureKind::Params, FigureKind::Tsne, FigureKind::Curves, FigureKind::Fractions];
+
+pub(super) const THEMES: &[(&str, Theme)] = &[("light", Theme::Light), ("dark", Theme::Dark)];
 
 pub(super) const WHEEL: &[Key] = &[
     required("package", "distribution name"),
@@ -292,6 +311,20 @@ const CLASSIFY: &[Parameter] = &[
     parameter("seed", SEED, "0", "seed of the sample, initial weights, order and dropout"),
 ];
 
+const PROJECT: &[Parameter] = &[
+    parameter("label", Type::Label, "", "whose classes are told apart"),
+    parameter("split", Type::Choice(&["train", "valid", "test"]), "\"test\"", "which images are laid out"),
+    parameter("samples", Type::Whole { min: 10, max: 20_000 }, "2000", "at most so many of them, drawn by the seed"),
+    parameter(
+        "perplexity",
+        Type::Number { min: 2.0, max: 1000.0, open: false },
+        "30.0",
+        "how many neighbours count, roughly; a third of the images at most",
+    ),
+    parameter("iterations", Type::Whole { min: 50, max: 100_000 }, "1000", "steps of gradient descent"),
+    parameter("seed", SEED, "0", "seed of the choice of images and of the beginning"),
+];
+
 const NOOP: &[Parameter] = &[
     parameter("index", Type::Whole { min: 0, max: u32::MAX as u64 }, "0", "tells trials apart"),
     parameter("steps", Type::Whole { min: 0, max: 1_000_000 }, "1", "steps; each reports a metric"),
@@ -300,7 +333,7 @@ const NOOP: &[Parameter] = &[
 ];
 
 /// Kinds a stage may have; the others are implied by what these need.
-pub(super) const STAGE_KINDS: &[&str] = &["embed", "pretrain", "classify", "noop"];
+pub(super) const STAGE_KINDS: &[&str] = &["embed", "pretrain", "classify", "project", "noop"];
 
 /// The stages that are implied by what others need.
 pub(super) const IMPLIED: &[(&str, Kind)] =
@@ -312,6 +345,7 @@ pub(super) const fn parameters(kind: Kind) -> &'static [Parameter] {
         Kind::Embed => EMBED,
         Kind::Pretrain => PRETRAIN,
         Kind::Classify => CLASSIFY,
+        Kind::Project => PROJECT,
         Kind::Noop => NOOP,
         Kind::Fetch | Kind::Prepare => &[],
     }
@@ -339,6 +373,15 @@ pub(super) fn results(kind: Kind, targets: &[Target]) -> &'static [&'static str]
             (false, true) => &["accuracy", "val_accuracy", "best_epoch", "epochs", "train_samples", "test_samples"],
             (true, true) => &["accuracy", "best_epoch", "epochs", "train_samples", "test_samples"],
         },
+        Kind::Project => &[
+            "silhouette_after",
+            "silhouette_before",
+            "knn_accuracy_after",
+            "knn_accuracy_before",
+            "kl_after",
+            "kl_before",
+            "samples",
+        ],
         Kind::Noop => &["value"],
         Kind::Embed => &["samples", "width"],
         Kind::Fetch | Kind::Prepare => &[],

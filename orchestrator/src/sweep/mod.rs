@@ -6,6 +6,7 @@ mod check;
 mod datasets;
 mod encoders;
 mod error;
+mod figures;
 mod file;
 mod keys;
 mod load;
@@ -20,7 +21,10 @@ mod types;
 mod yaml;
 
 pub use error::{Problem, SweepErrors};
+pub use figures::WIDTHS_MM as FIGURE_WIDTHS_MM;
 pub use load::{load, parse};
 pub use registry::model_of as encoder_of_repository;
 pub use schema::schema;
-pub use types::{MAX_TRIALS, Missing, Plan, PlannedTrial, ReportSpec, Spread, StagePlan};
+pub use types::{
+    FigureKind, FigureSpec, MAX_TRIALS, Missing, Plan, PlannedTrial, ReportSpec, Spread, StagePlan, Theme,
+};

@@ -45,7 +45,7 @@ pub(super) fn plan(file: &SweepFile, source: &str, check: &mut Check) -> Option<
     // Implied stages stand first, so that every input comes before its readers.
     let place: HashMap<&str, usize> = stages.iter().enumerate().map(|(i, stage)| (stage.name.as_str(), i)).collect();
     trials.sort_by_key(|trial| place.get(trial.stage.as_str()).copied());
-    let digest = digest(&trials, &file.report);
+    let digest = digest(&trials, file);
     Some(Plan {
         name: file.name.clone(),
         source: source.to_owned(),
@@ -54,6 +54,7 @@ pub(super) fn plan(file: &SweepFile, source: &str, check: &mut Check) -> Option<
         stages,
         trials,
         report: file.report.clone(),
+        figures: file.figures.clone(),
         missing,
     })
 }
@@ -161,12 +162,16 @@ fn factor((name, space): &Axis) -> Option<String> {
     (count > 1).then(|| format!("{count} {name}"))
 }
 
-fn digest(trials: &[PlannedTrial], report: &[super::types::ReportSpec]) -> String {
+fn digest(trials: &[PlannedTrial], file: &SweepFile) -> String {
     let mut hasher = blake3::Hasher::new();
     for trial in trials {
         hasher.update(trial.id.as_bytes());
         hasher.update(json!([trial.stage, trial.parameters]).to_string().as_bytes());
     }
-    hasher.update(json!(report).to_string().as_bytes());
+    hasher.update(json!(file.report).to_string().as_bytes());
+    // Sweeps without figures keep the digest that they had before there were any.
+    if !file.figures.is_empty() {
+        hasher.update(json!(file.figures).to_string().as_bytes());
+    }
     hasher.finalize().to_hex().to_string()
 }

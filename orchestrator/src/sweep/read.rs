@@ -1,6 +1,6 @@
 //! From the tree to the typed file.
 
-use super::{check::Check, datasets, encoders, file::SweepFile, keys, report, stages, yaml::Node};
+use super::{check::Check, datasets, encoders, figures, file::SweepFile, keys, report, stages, yaml::Node};
 
 /// Reads all of it; problems are in `check`.
 pub(super) fn file(root: &Node, check: &mut Check) -> SweepFile {
@@ -18,6 +18,7 @@ pub(super) fn file(root: &Node, check: &mut Check) -> SweepFile {
         text: Vec::new(),
         stages: Vec::new(),
         report: Vec::new(),
+        figures: Vec::new(),
     };
     if let Some(node) = map.get("encoders") {
         let encoders = check.map(node, "`encoders`", keys::ENCODERS);
@@ -32,15 +33,18 @@ pub(super) fn file(root: &Node, check: &mut Check) -> SweepFile {
     if let Some(node) = map.get("report").filter(|_| check.problems.is_empty()) {
         file.report = report::read(node, &file.stages, &file.datasets, check);
     }
+    if let Some(node) = map.get("figures").filter(|_| check.problems.is_empty()) {
+        file.figures = figures::read(node, &file.stages, check);
+    }
     file
 }
 
-fn name(node: &Node, check: &mut Check) -> Option<String> {
+pub(super) fn name(node: &Node, check: &mut Check) -> Option<String> {
     let name = check.text(node, "`name`")?;
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
         let help = Some("use 1 to 64 letters, digits, `-`, `_` and `.`".to_owned());
-        check.report("sweep::name", node.span, format!("`{name}` is no name for a sweep"), "here", help);
+        check.report("sweep::name", node.span, format!("`{name}` is no name"), "here", help);
         return None;
     }
     Some(name)

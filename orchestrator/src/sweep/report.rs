@@ -101,7 +101,7 @@ fn baseline(
 }
 
 /// Checks that a value to filter by, or each of a list, is one that trials of the stage can have.
-fn occurs(value: &serde_json::Value, entry: &Entry, stages: &[Stage], stage: usize, check: &mut Check) {
+pub(super) fn occurs(value: &serde_json::Value, entry: &Entry, stages: &[Stage], stage: usize, check: &mut Check) {
     let Some(Space::Values { values, .. }) = space(&stages[stage], &entry.key, stages) else { return };
     let equal = |a: &serde_json::Value, b: &serde_json::Value| match (a.as_f64(), b.as_f64()) {
         (Some(a), Some(b)) => a == b,
@@ -151,7 +151,7 @@ fn shown(node: &Node, stages: &[Stage], check: &mut Check) -> Option<(usize, Opt
     Some((at, Some(metric.to_owned())))
 }
 
-fn parameter(name: &str, span: SourceSpan, known: &[String], check: &mut Check) -> bool {
+pub(super) fn parameter(name: &str, span: SourceSpan, known: &[String], check: &mut Check) -> bool {
     if known.iter().any(|known| known == name) {
         return true;
     }
@@ -167,10 +167,10 @@ fn parameter(name: &str, span: SourceSpan, known: &[String], check: &mut Check) 
 }
 
 /// Names of the parameters that a trial of a stage carries; see `plan::Lineage`.
-fn lineage(stages: &[Stage], stage: usize) -> Vec<String> {
+pub(super) fn lineage(stages: &[Stage], stage: usize) -> Vec<String> {
     let own = &stages[stage];
     let mut names: Vec<String> = own.axes.iter().map(|(name, _)| name.clone()).collect();
-    if own.kind == Kind::Classify
+    if matches!(own.kind, Kind::Classify | Kind::Project)
         && let Some(from) = own.from
     {
         let parent = &stages[from];

@@ -4,10 +4,13 @@ use permafrost_worker::task::{Kind, Target};
 use serde_json::{Map, Value, json};
 
 use super::{
-    datasets, encoders,
+    datasets, encoders, figures,
     keys::{self, Key, Parameter},
     registry,
 };
+
+/// Kinds of stages that a file may have.
+const STAGES: [Kind; 5] = [Kind::Embed, Kind::Pretrain, Kind::Classify, Kind::Project, Kind::Noop];
 
 /// The JSON Schema (draft 2020-12) of sweep files.
 pub fn schema() -> Value {
@@ -58,16 +61,23 @@ pub fn schema() -> Value {
         "reference" => json!({"enum": keys::REFERENCES}),
         _ => json!({"type": "string"}),
     });
+    let figure = mapping(keys::FIGURE, |name| match name {
+        "kind" => json!({"enum": keys::FIGURE_KINDS.map(|kind| kind.name())}),
+        "name" => json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}),
+        "filter" => json!({"type": "object"}),
+        "theme" => one_of(keys::THEMES),
+        "width_mm" => json!({"type": "number", "minimum": figures::WIDTHS_MM.0, "maximum": figures::WIDTHS_MM.1}),
+        _ => json!({"type": "string"}),
+    });
     let mut root = mapping(keys::TOP, |name| match name {
         "name" => json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}),
         "seed" => whole(),
         "tags" => texts.clone(),
         "datasets" => free(dataset.clone()),
         "encoders" => encoders.clone(),
-        "stages" => free(json!({
-            "anyOf": [stage(Kind::Embed), stage(Kind::Pretrain), stage(Kind::Classify), stage(Kind::Noop)]
-        })),
+        "stages" => free(json!({"anyOf": STAGES.map(stage)})),
         "report" => json!({"anyOf": [{"type": "array", "items": report.clone()}, report.clone()]}),
+        "figures" => json!({"anyOf": [{"type": "array", "items": figure.clone()}, figure.clone()]}),
         _ => json!({"type": "string"}),
     });
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");

@@ -88,7 +88,12 @@ fn stage(entry: &Entry, before: &[Stage], broken_from: bool, file: &SweepFile, c
     };
     let dataset = if kind == Kind::Noop { None } else { Some(dataset(entry, &map, file, check)?) };
     let method = method(&map, &what, check)?;
-    let inherits = kind == Kind::Classify && map.get("from").is_some();
+    if kind == Kind::Project && map.get("from").is_none() {
+        let help = Some("add `from:` with a pretrain stage: images are shown before and after its Adaptors".to_owned());
+        check.report("sweep::missing_key", entry.key_span, format!("{what} has no `from`"), "in this stage", help);
+        return None;
+    }
+    let inherits = matches!(kind, Kind::Classify | Kind::Project) && map.get("from").is_some();
     let collection = dataset.map(|at| &file.datasets[at].1);
     let reading = Axes { kind, method, inherits, dataset: collection, file, what: &what };
     let axes = reading.read(&map, &entry.node, check);
@@ -178,7 +183,8 @@ fn from(node: &Node, kind: Kind, before: &[Stage], check: &mut Check) -> Option<
         );
         return None;
     };
-    let fits = matches!((kind, before[at].kind), (Kind::Classify, Kind::Pretrain) | (Kind::Noop, Kind::Noop));
+    let fits =
+        matches!((kind, before[at].kind), (Kind::Classify | Kind::Project, Kind::Pretrain) | (Kind::Noop, Kind::Noop));
     if !fits {
         let message = format!("a {} stage cannot build on a {} stage", kind.name(), before[at].kind.name());
         check.report("sweep::unsupported", node.span, message, "here", None);
@@ -264,7 +270,8 @@ fn method(map: &Map<'_>, what: &str, check: &mut Check) -> Option<Method> {
 
 /// What the trials of a stage are compared by; the outer option is whether the file is right.
 fn metric(map: &Map<'_>, kind: Kind, results: &[&'static str], check: &mut Check) -> Option<Option<(String, Goal)>> {
-    let usual = |name: &str| if name.ends_with("loss") { Goal::Minimize } else { Goal::Maximize };
+    let usual =
+        |name: &str| if name.ends_with("loss") || name.starts_with("kl_") { Goal::Minimize } else { Goal::Maximize };
     let Some(node) = map.get("metric") else {
         let main = results.first().filter(|_| kind != Kind::Embed);
         return Some(main.map(|name| ((*name).to_owned(), usual(name))));

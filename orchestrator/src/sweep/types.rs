@@ -28,6 +28,8 @@ pub struct Plan {
     pub trials: Vec<PlannedTrial>,
     /// Tables to print.
     pub report: Vec<ReportSpec>,
+    /// Figures to draw.
+    pub figures: Vec<FigureSpec>,
     /// Files of users that are not there; trials that need them would fail.
     pub missing: Vec<Missing>,
 }
@@ -120,6 +122,73 @@ pub enum Spread {
 /// What is not written into the plan's digest: a file that does not use it keeps the digest it had.
 fn is_default(spread: &Spread) -> bool {
     *spread == Spread::default()
+}
+
+/// What a figure shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FigureKind {
+    /// Trainable parameters against a score (paper, Fig. 2).
+    Params,
+    /// t-SNE of image embeddings before and after the Adaptor (paper, Fig. 3).
+    Tsne,
+    /// Metrics over epochs.
+    Curves,
+    /// A score against the share of the labels.
+    Fractions,
+}
+
+impl FigureKind {
+    /// The name used in sweep files and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Params => "params",
+            Self::Tsne => "tsne",
+            Self::Curves => "curves",
+            Self::Fractions => "fractions",
+        }
+    }
+
+    /// Kinds of stages that it can be about.
+    pub const fn stages(self) -> &'static [Kind] {
+        match self {
+            Self::Params | Self::Fractions => &[Kind::Classify],
+            Self::Tsne => &[Kind::Project],
+            Self::Curves => &[Kind::Pretrain, Kind::Classify, Kind::Noop],
+        }
+    }
+}
+
+/// Colours of a figure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Theme {
+    /// Dark on white, for paper.
+    #[default]
+    Light,
+    /// Light on near-black.
+    Dark,
+}
+
+/// A figure to draw: an entry of `figures:`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FigureSpec {
+    /// What it shows.
+    pub kind: FigureKind,
+    /// Name of its files, without extension.
+    pub name: String,
+    /// The stage it is about.
+    pub stage: String,
+    /// What is shown; none: what the kind usually shows.
+    pub metric: Option<String>,
+    /// Only trials whose parameters have these values; a list of values stands for any of them.
+    pub filter: serde_json::Map<String, serde_json::Value>,
+    /// Heading.
+    pub title: Option<String>,
+    /// Width in millimetres.
+    pub width_mm: f64,
+    /// Its colours.
+    pub theme: Theme,
 }
 
 /// Something that a user has to provide and that is not there.

@@ -17,7 +17,6 @@ use crate::{
     id::TrialId,
     model::{AdaptorShape, AdaptorStep, WIDTH},
     protocol::Lease,
-    task::Classify,
 };
 
 /// Images that go through the Adaptor at once.
@@ -65,19 +64,27 @@ impl Features {
     }
 }
 
-/// What features depend on: collection, embeddings, Adaptor.
-type Source = (TrialId, TrialId, Option<TrialId>);
+/// What features depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    /// The collection.
+    pub(super) dataset: TrialId,
+    /// Embeddings of its images.
+    pub(super) image: TrialId,
+    /// The Adaptor they go through; none: they are the features themselves.
+    pub(super) adaptor: Option<TrialId>,
+}
 
 /// Features that were used last, the latest at the end.
 static KEPT: Mutex<VecDeque<(Source, Arc<Features>)>> = Mutex::new(VecDeque::new());
 
-/// The features a head is trained on: those of the frozen Adaptor, in evaluation mode, each sample alone; without an
+/// Features of the images of `dataset`: those of the frozen Adaptor, in evaluation mode, each sample alone; without an
 /// Adaptor the embeddings themselves. `card` computes them, if there is one, else the processor.
 ///
 /// # Errors
 /// [`Error::Input`] when an image has no embedding, or the Adaptor's file is not what it should be.
 pub(super) fn of(
-    task: &Classify,
+    source: Source,
     dataset: &Dataset,
     embeddings: &Embeddings,
     job: &Job,
@@ -85,7 +92,6 @@ pub(super) fn of(
     threads: usize,
     card: Option<&Arc<dyn Stream>>,
 ) -> Result<Arc<Features>> {
-    let source = (task.dataset, task.image, task.adaptor);
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(at) = kept.iter().position(|(other, _)| *other == source) {
         if let Some(found) = kept.remove(at) {
@@ -103,7 +109,7 @@ pub(super) fn of(
             rows.push(Some(values.len() / embeddings.width()));
             embeddings.append(embeddings.find("image", &image.id)?, &mut values);
         }
-        let features = match task.adaptor {
+        let features = match source.adaptor {
             None => Features { width: embeddings.width(), rows, values },
             Some(adaptor) => {
                 let bytes = inputs::read(job, lease, adaptor, ADAPTOR)?;
@@ -111,7 +117,7 @@ pub(super) fn of(
                     what: format!("{ADAPTOR} of trial {adaptor:?}: {what}"),
                     cure: Some("`permafrost retry` that trial: the file is made again".to_owned()),
                 };
-                let (shape, p) = parameters(&bytes, task.image_width).map_err(damaged)?;
+                let (shape, p) = parameters(&bytes, embeddings.width()).map_err(damaged)?;
                 let values = match card {
                     Some(stream) => on_card(stream, shape, p, &values)?,
                     None => through(shape, &p, &values, threads),

@@ -1,4 +1,4 @@
-//! Training: pre-training of Adaptors, classification heads.
+//! Training: pre-training of Adaptors, classification heads; and what is made of their features.
 
 mod array;
 mod batched;
@@ -10,6 +10,7 @@ mod inputs;
 pub mod noop;
 pub mod optimizer;
 pub mod pretrain;
+pub mod project;
 mod sampling;
 pub mod schedule;
 pub(crate) mod sizing;

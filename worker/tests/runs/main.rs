@@ -4,5 +4,6 @@
 mod classes;
 mod diverged;
 mod embeddings;
+mod project;
 mod resume;
 mod support;

@@ -13,6 +13,8 @@ use super::super::{
 
 /// A head with its predictions.
 pub(super) const HEAD_BYTES: u64 = 1_700_000;
+/// A line of the places of a projection.
+pub(super) const BYTES_PER_PLACE: u64 = 100;
 /// What `dataset.json` says of an image and its report.
 const BYTES_PER_IMAGE: u64 = 1_100;
 /// Weights, gradients and the two moments of AdamW.

@@ -6,7 +6,9 @@ use miette::SourceSpan;
 use permafrost_worker::{
     id::TrialId,
     model::AdaptorShape,
-    task::{Attention, Classify, Dtype, Kind, Noop, NoopEnd, Output, Precision, Pretrain, Subset, Task, Weights},
+    task::{
+        Attention, Classify, Dtype, Kind, Noop, NoopEnd, Output, Precision, Pretrain, Project, Subset, Task, Weights,
+    },
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -85,6 +87,7 @@ impl<'a> Planner<'a> {
                     Kind::Embed => self.embed(stage, point)?,
                     Kind::Pretrain => self.pretrain(stage, point)?,
                     Kind::Classify => self.classify(stage, point, parent)?,
+                    Kind::Project => self.project(stage, point, parent)?,
                     _ => self.noop(point, parent)?,
                 };
                 let id = identity(&draft.task)?;
@@ -200,6 +203,40 @@ impl<'a> Planner<'a> {
             parameters: Value::Object(parameters),
             disk_bytes: estimate::HEAD_BYTES,
             memory_bytes: estimate::classify_memory(size, image_width, adaptor.is_some()),
+        })
+    }
+
+    fn project(&mut self, stage: &Stage, point: &Map<String, Value>, parent: Option<usize>) -> Made<Draft> {
+        let (dataset, size) = self.dataset(stage)?;
+        let parent = parent.ok_or_else(|| "it builds on no Adaptor".to_owned())?;
+        let lineage = self.lineage(parent);
+        let vision: String = field(&lineage, "vision")?;
+        let mut parameters = point.clone();
+        parameters.extend(lineage);
+        let (image, image_width) = self.vision(stage, dataset, size, &vision)?;
+        let label: String = field(point, "label")?;
+        self.check_class(stage, &label)?;
+        let collection = stage.dataset.map(|at| &self.file.datasets[at].1);
+        let target = collection.and_then(|dataset| dataset.target(&label));
+        let samples: usize = field(point, "samples")?;
+        let task = Task::Project(Project {
+            dataset,
+            image,
+            adaptor: self.trials[parent].id,
+            image_width,
+            target: target.ok_or_else(|| format!("the collection has no label `{label}`"))?,
+            label,
+            split: field(point, "split")?,
+            samples,
+            perplexity: field(point, "perplexity")?,
+            iterations: field(point, "iterations")?,
+            seed: field(point, "seed")?,
+        });
+        Ok(Draft {
+            task,
+            parameters: Value::Object(parameters),
+            disk_bytes: estimate::BYTES_PER_PLACE * samples.min(size.images) as u64,
+            memory_bytes: estimate::classify_memory(size, image_width, true),
         })
     }
 

@@ -12,7 +12,12 @@ mod samples;
 use std::sync::Arc;
 
 use self::plan::Plan;
-use super::{array, batched::Pace, features, inputs::Inputs};
+use super::{
+    array,
+    batched::Pace,
+    features::{self, Source},
+    inputs::Inputs,
+};
 use crate::{
     cuda::Stream,
     device::Device,
@@ -65,6 +70,7 @@ fn read<'j>(
     let Task::Classify(task) = &lease.task else { return Err(Error::input("not a classification task")) };
     let dataset = inputs.dataset(job, lease, task.dataset)?;
     let embeddings = inputs.embeddings(job, lease, task.image, task.image_width)?;
-    let features = features::of(task, &dataset, &embeddings, job, lease, threads, card)?;
+    let source = Source { dataset: task.dataset, image: task.image, adaptor: task.adaptor };
+    let features = features::of(source, &dataset, &embeddings, job, lease, threads, card)?;
     Plan::new(task, dataset, features)
 }

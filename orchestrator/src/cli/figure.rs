@@ -1,0 +1,148 @@
+//! `permafrost figure`, and the figures of a sweep that has ended.
+
+use std::path::{Path, PathBuf};
+
+use permafrost_worker::files::write_atomic;
+use serde_json::json;
+
+use super::{args, error::CliError, results::StoredReport, status::sweep_named, ui};
+use crate::{
+    figure::{self, DPI, Figure, FigureError, Reference, Request},
+    store::{DATABASE, Reader, StoreError, SweepRow},
+    sweep::FigureKind,
+};
+
+/// Draws a figure.
+pub(super) async fn run(global: &args::Global, args: &args::Figure) -> Result<(), CliError> {
+    for path in &args.output {
+        Form::of(path)?;
+    }
+    let (figure, sweep) = drawn(global, args).await?;
+    if global.json {
+        let figure =
+            json!({"figure": FigureKind::from(args.kind).name(), "sweep": sweep, "data": figure.data.to_json()});
+        ui::json(&figure)?;
+    }
+    let mut paths = args.output.clone();
+    if paths.is_empty() && !global.json {
+        let name = FigureKind::from(args.kind).name();
+        paths.extend(usual_paths(&folder(&global.home, sweep.as_deref().unwrap_or("paper")), name));
+    }
+    for path in &paths {
+        write(&figure, path, args.dpi)?;
+        if !global.json && path.as_os_str() != "-" {
+            ui::out(path.display())?;
+        }
+    }
+    Ok(())
+}
+
+/// The figure, and the name of its sweep.
+async fn drawn(global: &args::Global, args: &args::Figure) -> Result<(Figure, Option<String>), CliError> {
+    let mut request = Request {
+        sweep: args.sweep.clone(),
+        stage: args.stage.clone(),
+        metric: args.metric.clone(),
+        filter: args.filter.iter().cloned().collect(),
+        title: args.title.clone(),
+        width_mm: args.width_mm,
+        theme: args.theme.into(),
+        reference: args.reference,
+        ..Request::new(args.kind.into())
+    };
+    let alone = request.kind == FigureKind::Params && matches!(args.reference, Reference::Rsna | Reference::Covidx);
+    let reader = match Reader::open(&global.home.join(DATABASE)).await {
+        Err(StoreError::Missing(_)) if alone && args.sweep.is_none() => {
+            return Ok((Figure::of_paper(&request)?, None));
+        }
+        other => other?,
+    };
+    let sweep = sweep_named(&reader, args.sweep.as_deref()).await?;
+    request.sweep = Some(sweep.name.clone());
+    Ok((figure::draw(&reader, &request).await?, Some(sweep.name)))
+}
+
+/// Draws what the sweep file asks for, as SVG, PNG and CSV. A figure that cannot be drawn is told, and is no error.
+pub(super) async fn of_sweep(home: &Path, reader: &Reader, sweep: &SweepRow, quiet: bool) -> Result<(), CliError> {
+    let specs = StoredReport::of_row(sweep)?.figures;
+    let folder = folder(home, &sweep.name);
+    let mut names = Vec::new();
+    for spec in &specs {
+        match figure::draw(reader, &Request::of_spec(spec, &sweep.name)).await {
+            Ok(figure) => {
+                for path in usual_paths(&folder, &spec.name) {
+                    write(&figure, &path, DPI.2)?;
+                }
+                names.push(spec.name.as_str());
+            }
+            Err(FigureError::Store(error)) => return Err(error.into()),
+            Err(error) if !quiet => {
+                let cure = error.cure().map_or_else(String::new, |cure| format!("; {cure}"));
+                ui::say(format_args!("figure {} is not drawn: {error}{cure}", spec.name));
+            }
+            Err(_) => {}
+        }
+    }
+    if !names.is_empty() && !quiet {
+        ui::say(format_args!(
+            "\nfigures in {}: {} (svg, png, and csv of the data)",
+            folder.display(),
+            names.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+fn folder(home: &Path, sweep: &str) -> PathBuf {
+    home.join("figures").join(sweep)
+}
+
+fn usual_paths(folder: &Path, name: &str) -> [PathBuf; 3] {
+    ["svg", "png", "csv"].map(|form| folder.join(format!("{name}.{form}")))
+}
+
+/// Forms of a file.
+#[derive(Clone, Copy)]
+enum Form {
+    Svg,
+    Png,
+    Csv,
+    Json,
+}
+
+impl Form {
+    fn of(path: &Path) -> Result<Self, CliError> {
+        if path.as_os_str() == "-" {
+            return Ok(Self::Svg);
+        }
+        match path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase).as_deref() {
+            Some("svg") => Ok(Self::Svg),
+            Some("png") => Ok(Self::Png),
+            Some("csv") => Ok(Self::Csv),
+            Some("json") => Ok(Self::Json),
+            _ => Err(CliError::NotFound {
+                what: format!("{} has no form of a figure", path.display()),
+                cure: "name a file that ends in .svg, .png, .csv or .json; LaTeX takes a PDF, which `rsvg-convert -f pdf` or Inkscape \
+                       makes of the SVG"
+                    .to_owned(),
+            }),
+        }
+    }
+}
+
+fn write(figure: &Figure, path: &Path, dpi: u32) -> Result<(), CliError> {
+    let bytes = match Form::of(path)? {
+        Form::Svg => figure.svg.as_str().as_bytes().to_vec(),
+        Form::Png => figure.svg.to_png(dpi)?,
+        Form::Csv => figure.data.to_csv().into_bytes(),
+        Form::Json => format!("{:#}\n", figure.data.to_json()).into_bytes(),
+    };
+    if path.as_os_str() == "-" {
+        return ui::out(String::from_utf8_lossy(&bytes).trim_end());
+    }
+    // A name alone has no folder to make.
+    let path =
+        std::path::absolute(path).map_err(|source| CliError::Io { action: "find", path: path.to_owned(), source })?;
+    write_atomic(&path, |out| out.write_all(&bytes))?;
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! A score against the share of the labels.
+
+use serde_json::{Value, json};
+
+use super::{
+    data::Data,
+    error::{FigureError, data},
+    groups::{self, Estimate},
+    lines::{Chart, Interval, Line, LinePanel, name_of, styles},
+};
+use crate::store::ResultRow;
+
+/// Lines of a panel, at most.
+const LINES: usize = 40;
+/// Panels, at most.
+const PANELS: usize = 12;
+
+/// The figure of these trials of a stage.
+pub(super) fn chart(trials: &[&ResultRow], metric: &str, title: Option<String>) -> Result<(Chart, Data), FigureError> {
+    let varying: Vec<String> = groups::varying(trials).into_iter().filter(|name| name != "fraction").collect();
+    let (panel_names, line_names): (Vec<String>, Vec<String>) = varying.into_iter().partition(|name| name == "label");
+    let share = |trial: &ResultRow| trial.parameters.get("fraction").and_then(Value::as_f64);
+    let mut table = Data::new(["panel", "line", "fraction", metric, "ci95", "n"]);
+    let (style, legend, all_lines) = {
+        let keys: Vec<Vec<Value>> = groups::keys(trials, &line_names).into_iter().map(|(key, _)| key).collect();
+        let shown: Vec<Vec<String>> = keys.iter().map(|key| words(&line_names, key)).collect();
+        let (style, legend) = styles(&line_names, &shown);
+        (style, legend, keys)
+    };
+    if all_lines.len() > LINES {
+        return Err(data(
+            format!("{} lines cannot be told apart, at most {LINES} can", all_lines.len()),
+            "choose some: `--filter NAME=VALUE`",
+        ));
+    }
+    let mut panels = Vec::new();
+    for (panel_key, members) in groups::keys(trials, &panel_names) {
+        let title = name_of_panel(&words(&panel_names, &panel_key));
+        let mut lines = Vec::new();
+        for (line_key, members) in groups::keys(&members, &line_names) {
+            let name = name_of(&words(&line_names, &line_key));
+            let mut shares: Vec<f64> = members.iter().filter_map(|trial| share(trial)).collect();
+            shares.sort_by(f64::total_cmp);
+            shares.dedup();
+            let mut points = Vec::new();
+            for at in shares {
+                let here = members.iter().filter(|trial| share(trial) == Some(at));
+                let values: Vec<f64> = here.filter_map(|trial| trial.values.get(metric).copied()).collect();
+                let Some(estimate) = Estimate::of(&values) else { continue };
+                let Estimate { n, mean, ci95 } = estimate;
+                table.rows.push([json!(title), json!(name), json!(at), json!(mean), json!(ci95), json!(n)].to_vec());
+                points.push((at * 100.0, estimate.scaled(100.0)));
+            }
+            let (colour, mark) = all_lines.iter().position(|key| *key == line_key).map_or((0, 0), |at| style[at]);
+            if !points.is_empty() {
+                lines.push(Line { name, colour: Some(colour), mark, points });
+            }
+        }
+        panels.push(LinePanel { title, y_name: format!("{} [%]", groups::metric_name(metric)), lines });
+    }
+    if panels.len() > PANELS {
+        let what = format!("{} panels are too many, at most {PANELS} are drawn", panels.len());
+        return Err(data(what, "choose some: `--filter label=NAME`"));
+    }
+    if table.rows.is_empty() {
+        return Err(data(
+            format!("no trial of the stage has a result `{metric}` yet"),
+            "`permafrost status` says how far the sweep is",
+        ));
+    }
+    let chart = Chart {
+        title,
+        description: format!("{metric} against the share of the labels, mean and 95 % interval over seeds"),
+        x_name: "Share of the labels [%]".to_owned(),
+        log_x: true,
+        shared_y: true,
+        interval: Interval::Bar,
+        panels,
+        legend,
+    };
+    Ok((chart, table))
+}
+
+fn words(names: &[String], key: &[Value]) -> Vec<String> {
+    names.iter().zip(key).map(|(name, value)| groups::shown(name, value)).collect()
+}
+
+fn name_of_panel(words: &[String]) -> String {
+    words.join(", ")
+}

@@ -1,0 +1,118 @@
+//! Trials that differ in their seed alone, and what several of them say.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::{report::estimate, store::ResultRow};
+
+/// A value of a parameter, for people.
+pub(super) fn shown(name: &str, value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if is_share(name) => number.as_f64().map_or_else(|| number.to_string(), percent),
+        Value::Null => "none".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn is_share(name: &str) -> bool {
+    name == "fraction" || name.ends_with(".fraction")
+}
+
+/// A share in per cent.
+pub(super) fn percent(share: f64) -> String {
+    // 0.07 * 100 is not 7, to the last digit.
+    format!("{} %", (share * 1e12).round() / 1e10)
+}
+
+/// A metric as an axis names it.
+pub(super) fn metric_name(metric: &str) -> String {
+    let words = metric.split('_').map(|word| match word {
+        "auroc" => "AUROC",
+        "val" => "validation",
+        "train" => "training",
+        "kl" => "KL divergence",
+        "knn" => "k-NN",
+        word => word,
+    });
+    let name = words.collect::<Vec<_>>().join(" ");
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Whether a parameter is a seed: trials that differ in seeds alone are repetitions.
+pub(super) fn is_seed(name: &str) -> bool {
+    name == "seed" || name.ends_with(".seed")
+}
+
+/// Parameters, but for seeds, of which the trials have several values; in the order of the alphabet, encoders first.
+pub(super) fn varying(trials: &[&ResultRow]) -> Vec<String> {
+    let mut values: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    for trial in trials {
+        for (name, value) in trial.parameters.iter().filter(|(name, _)| !is_seed(name)) {
+            let known = values.entry(name).or_default();
+            if !known.contains(&value) {
+                known.push(value);
+            }
+        }
+    }
+    let all = trials.len();
+    let everywhere = |name: &str| trials.iter().filter(|trial| trial.parameters.contains_key(name)).count() == all;
+    let mut names: Vec<String> = values
+        .into_iter()
+        .filter(|(name, values)| values.len() > 1 || !everywhere(name))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    names.sort_by_key(|name| match name.as_str() {
+        "vision" => 0,
+        "text" => 1,
+        _ => 2,
+    });
+    names
+}
+
+/// The values that trials have of these parameters, in the order in which they first appear.
+pub(super) fn keys<'a>(trials: &[&'a ResultRow], names: &[String]) -> Vec<(Vec<Value>, Vec<&'a ResultRow>)> {
+    let mut groups: Vec<(Vec<Value>, Vec<&ResultRow>)> = Vec::new();
+    for trial in trials {
+        let key = key(trial, names);
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, members)) => members.push(trial),
+            None => groups.push((key, vec![trial])),
+        }
+    }
+    groups
+}
+
+/// The values that a trial has of these parameters.
+pub(super) fn key(trial: &ResultRow, names: &[String]) -> Vec<Value> {
+    names.iter().map(|name| trial.parameters.get(name).cloned().unwrap_or(Value::Null)).collect()
+}
+
+/// Mean and 95 % interval of the values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Estimate {
+    pub(super) n: usize,
+    pub(super) mean: f64,
+    /// Half width of the interval; none for one value.
+    pub(super) ci95: Option<f64>,
+}
+
+impl Estimate {
+    pub(super) fn of(values: &[f64]) -> Option<Self> {
+        estimate(values).map(|(n, mean, ci95)| Self { n, mean, ci95 })
+    }
+
+    pub(super) fn scaled(self, by: f64) -> Self {
+        Self { n: self.n, mean: self.mean * by, ci95: self.ci95.map(|width| width * by) }
+    }
+
+    pub(super) fn low(&self) -> f64 {
+        self.mean - self.ci95.unwrap_or(0.0)
+    }
+
+    pub(super) fn high(&self) -> f64 {
+        self.mean + self.ci95.unwrap_or(0.0)
+    }
+}

@@ -1,0 +1,109 @@
+//! What the paper's Table 2 says, as data.
+
+/// Where the values are from.
+pub(super) const CITATION: &str = "Freeze the backbones, arXiv 2401.01179, Table 2";
+/// Table 2: parameters in millions, AUROC on RSNA and accuracy on COVIDx in per cent, by share of the labels.
+const TABLE: &str = include_str!("paper-table-2.csv");
+/// The table's shares of the labels.
+pub(super) const FRACTIONS: [f64; 3] = [0.01, 0.1, 1.0];
+
+/// A collection of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Collection {
+    /// RSNA pneumonia, AUROC.
+    Rsna,
+    /// COVIDx CXR-2, accuracy.
+    Covidx,
+}
+
+impl Collection {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Rsna => "RSNA",
+            Self::Covidx => "COVIDx",
+        }
+    }
+
+    /// The result that it has.
+    pub(super) const fn metric(self) -> &'static str {
+        match self {
+            Self::Rsna => "auroc",
+            Self::Covidx => "accuracy",
+        }
+    }
+}
+
+/// A row of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Method {
+    /// Its names: those with equal numbers are one.
+    pub(super) name: String,
+    /// Parameters that are trained, in millions.
+    pub(super) trainable_m: f64,
+    /// Whether it is the paper's own.
+    pub(super) own: bool,
+    /// Scores in per cent by [`FRACTIONS`].
+    pub(super) scores: [Option<f64>; 3],
+}
+
+/// The rows of the table that have values for the collection.
+pub(super) fn methods(collection: Collection) -> Vec<Method> {
+    let from = match collection {
+        Collection::Rsna => 4,
+        Collection::Covidx => 7,
+    };
+    let mut methods: Vec<Method> = Vec::new();
+    for line in TABLE.lines().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        let number = |at: usize| cells.get(at).and_then(|cell| cell.parse::<f64>().ok());
+        let (Some(trainable_m), scores) = (number(3), [0, 1, 2].map(|at| number(from + at))) else { continue };
+        if scores.iter().all(Option::is_none) {
+            continue;
+        }
+        match methods.iter_mut().find(|known| known.trainable_m == trainable_m && known.scores == scores) {
+            Some(known) => known.name = format!("{} / {}", known.name, cells[1]),
+            None => {
+                let own = cells[0] == "frozen backbones";
+                methods.push(Method { name: cells[1].to_owned(), trainable_m, own, scores });
+            }
+        }
+    }
+    methods
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Columns of Table 2 as the paper has them: trainable parameters, RSNA, COVIDx.
+    const PRINTED: &str = "\
+5.8 49.7 52.1 57.8 - - -
+11.3 49.4 57.2 67.9 - - -
+25.6 58.9 69.4 74.1 50.5 60.3 70.0
+25.6 74.9 74.5 76.3 64.8 78.8 86.3
+134.2 86.1 88.0 88.6 67.3 77.8 89.0
+138.1 77.4 80.1 81.3 72.5 82.5 92.0
+113.6 88.6 89.1 89.9 72.0 83.5 90.5
+172.7 89.1 89.9 90.8 74.8 84.8 92.3
+12.2 84.4 85.6 86.8 71.0 87.5 92.3";
+
+    #[test]
+    fn the_values_are_the_papers() {
+        let rows: Vec<Vec<Option<f64>>> =
+            PRINTED.lines().map(|line| line.split(' ').map(|word| word.parse().ok()).collect()).collect();
+        for (collection, from) in [(Collection::Rsna, 1), (Collection::Covidx, 4)] {
+            let ours: Vec<Vec<Option<f64>>> = methods(collection)
+                .iter()
+                .map(|method| [Some(method.trainable_m)].into_iter().chain(method.scores).collect())
+                .collect();
+            let printed: Vec<Vec<Option<f64>>> = rows
+                .iter()
+                .map(|row| [row[0], row[from], row[from + 1], row[from + 2]].to_vec())
+                .filter(|row| row[1].is_some())
+                .collect();
+            assert_eq!(ours, printed, "{collection:?}");
+        }
+        let names: Vec<String> = methods(Collection::Rsna).into_iter().map(|method| method.name).collect();
+        assert!(names.contains(&"GLoRIA-MIMIC / GLoRIA".to_owned()), "{names:?}");
+    }
+}

@@ -1,0 +1,138 @@
+//! Trainable parameters against a score: which points there are.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{
+    data::Data,
+    error::{FigureError, data},
+    groups::{self, Estimate},
+    paper::{CITATION, Collection, FRACTIONS, Method, methods},
+    scatter::{Point, Scatter, ScatterPanel, Whose},
+};
+use crate::store::ResultRow;
+
+/// Measured points that are all named; of more, the best of each panel.
+const NAMED: usize = 3;
+
+/// The figure of these trials of a stage, beside published values. `trainable` are the parameters of the Adaptor of each trial.
+pub(super) fn scatter(
+    trials: &[&ResultRow],
+    metric: &str,
+    trainable: &BTreeMap<String, u64>,
+    reference: Option<Collection>,
+    title: Option<String>,
+) -> Result<(Scatter, Data), FigureError> {
+    let varying = groups::varying(trials);
+    if let Some(other) = varying.iter().find(|name| *name == "label") {
+        return Err(data(
+            format!("the trials have several values of `{other}`, which have no score in common"),
+            "choose one: `--filter label=NAME`, or `filter: {label: NAME}` in a sweep file",
+        ));
+    }
+    let names: Vec<String> = varying.into_iter().filter(|name| name != "fraction").collect();
+    let fraction = |trial: &ResultRow| trial.parameters.get("fraction").and_then(Value::as_f64).unwrap_or(1.0);
+    let mut fractions: Vec<f64> = trials.iter().map(|trial| fraction(trial)).collect();
+    if reference.is_some() && fractions.is_empty() {
+        fractions.extend(FRACTIONS);
+    }
+    fractions.sort_by(f64::total_cmp);
+    fractions.dedup();
+    let published = reference.map(methods).unwrap_or_default();
+    let mut table =
+        Data::new(["fraction", "source", "name", "trainable_parameters_m", "score_percent", "ci95_percent", "n"]);
+    let mut panels = Vec::new();
+    for &share in &fractions {
+        let mut points = measured(trials, share, &names, metric, trainable, &fraction);
+        points.extend(published.iter().filter_map(|method| reference_point(method, share)));
+        // Large points lie below small ones.
+        points.sort_by(|a, b| b.trainable_m.total_cmp(&a.trainable_m).then(b.score.mean.total_cmp(&a.score.mean)));
+        for point in &points {
+            let source = match point.whose {
+                Whose::Ours => "measured",
+                Whose::Published | Whose::Paper => CITATION,
+            };
+            let Estimate { n, mean, ci95 } = point.score;
+            let n = (point.whose == Whose::Ours).then_some(n);
+            table.rows.push(
+                [
+                    json!(share),
+                    json!(source),
+                    json!(point.name),
+                    json!(point.trainable_m),
+                    json!(mean),
+                    json!(ci95),
+                    json!(n),
+                ]
+                .to_vec(),
+            );
+        }
+        panels.push(ScatterPanel { title: format!("{} of the labels", groups::percent(share)), points });
+    }
+    if table.rows.is_empty() {
+        return Err(data(
+            "no trial of the stage that has a result is on an Adaptor".to_owned(),
+            "`permafrost status` says how far the sweep is; `--reference rsna` draws the paper's values alone",
+        ));
+    }
+    let collection = reference.map_or(String::new(), |collection| format!(" on {}", collection.name()));
+    let score = groups::metric_name(metric);
+    let mut legend = Vec::new();
+    let whose = |whose: Whose| panels.iter().flat_map(|panel| &panel.points).any(|point| point.whose == whose);
+    if whose(Whose::Ours) {
+        legend.push((Whose::Ours, "measured: mean, 95 % interval over seeds".to_owned()));
+    }
+    if whose(Whose::Paper) {
+        legend.push((Whose::Paper, "the paper's Adaptor".to_owned()));
+    }
+    if whose(Whose::Published) {
+        legend.push((Whose::Published, "baselines (paper, Table 2)".to_owned()));
+    }
+    let scatter = Scatter {
+        title,
+        description: format!("{score}{collection} against the number of trainable parameters, by share of the labels"),
+        y_name: format!("{score}{collection} [%]"),
+        legend,
+        panels,
+    };
+    Ok((scatter, table))
+}
+
+fn measured(
+    trials: &[&ResultRow],
+    share: f64,
+    names: &[String],
+    metric: &str,
+    trainable: &BTreeMap<String, u64>,
+    fraction: &dyn Fn(&ResultRow) -> f64,
+) -> Vec<Point> {
+    let here: Vec<&ResultRow> = trials.iter().copied().filter(|trial| fraction(trial) == share).collect();
+    let mut points: Vec<Point> = groups::keys(&here, names)
+        .into_iter()
+        .filter_map(|(key, members)| {
+            let values: Vec<f64> = members.iter().filter_map(|trial| trial.values.get(metric).copied()).collect();
+            let parameters = *members.iter().find_map(|trial| trainable.get(&trial.id))?;
+            let score = Estimate::of(&values)?.scaled(100.0);
+            let words: Vec<String> = names.iter().zip(&key).map(|(name, value)| groups::shown(name, value)).collect();
+            let name = if words.is_empty() { "Adaptor".to_owned() } else { words.join(" · ") };
+            Some(Point { whose: Whose::Ours, name, named: false, trainable_m: parameters as f64 / 1e6, score })
+        })
+        .collect();
+    let all = points.len() <= NAMED;
+    let best = points.iter().map(|point| point.score.mean).fold(f64::NEG_INFINITY, f64::max);
+    points.iter_mut().for_each(|point| point.named = all || point.score.mean == best);
+    points
+}
+
+fn reference_point(method: &Method, share: f64) -> Option<Point> {
+    let column = FRACTIONS.iter().position(|known| *known == share)?;
+    let mean = method.scores[column]?;
+    Some(Point {
+        whose: if method.own { Whose::Paper } else { Whose::Published },
+        name: method.name.clone(),
+        named: true,
+        trainable_m: method.trainable_m,
+        score: Estimate { n: 1, mean, ci95: None },
+    })
+}

@@ -105,8 +105,9 @@ fn plan(size: Size, name: &str) -> Result<(NewSweep, Vec<Made>)> {
         let rest = index / adaptors.len();
         let (fraction, rest) = (FRACTION[rest % 3], rest / 3);
         let (seed, rest) = (rest % 5, rest / 5);
+        let decay = [0.0, 1e-4, 1e-3][rest / 20 % 3];
         let parameters = json!({"text": text, "vision": vision, "fraction": fraction, "seed": seed,
-            "learning_rate": 1e-5 * 1.35_f64.powi((rest % 20) as i32), "weight_decay": [0.0, 1e-4, 1e-3][rest / 20 % 3], "batch_size": 64,
+            "learning_rate": 1e-5 * 1.35_f64.powi((rest % 20) as i32), "weight_decay": decay, "batch_size": 64,
             "dropout": 0.1, "epochs": 50, "patience": 4, "min_delta": 0.001, "subset": "nested", "label": name,
             "pretrain.learning_rate": 2e-5, "pretrain.batch_size": 1024, "pretrain.epochs": 50, "pretrain.dropout": 0.1,
             "pretrain.warmup": 0.02, "pretrain.weight_decay": 0.01, "pretrain.seed": 0, "pretrain.precision": "f32"});

@@ -98,7 +98,7 @@ impl Scope {
     }
 }
 
-/// Whether a state is the one asked for; `ended` stands for those without a result.
+/// Whether a state is the one asked for; `unsuccessful` stands for those without a result.
 fn is_in(state: TrialState, asked: &str) -> bool {
     match asked {
         "unsuccessful" => state.ended_without_result(),
@@ -131,6 +131,17 @@ impl<'a> Word<'a> {
     fn fits(&self, stage: &StageColumns, place: usize) -> bool {
         stage.ids[place].starts_with(&self.text)
             || self.columns.iter().any(|(of, has)| has.get(of[place] as usize).copied().unwrap_or(false))
+    }
+}
+
+/// A number of a request.
+pub(super) fn number<T: std::str::FromStr>(asked: &Asked, name: &str) -> Result<Option<T>, Refusal> {
+    match asked.get(name).filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| Refusal::wrong(format!("`{name}` must be a number, not `{text}`"), "check the address")),
     }
 }
 

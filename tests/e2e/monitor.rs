@@ -32,6 +32,10 @@ fn a_sweep_on_the_processor_tells_what_its_trials_took() {
     let seconds: f64 = rows.iter().map(|row| row[column].as_f64().unwrap() * 3600.0).sum();
     let ran = world.number("SELECT max(ended) - min(started) FROM attempts") as f64 / 1e3;
     assert!(seconds > 0.6 * ran && seconds < 1.1 * ran, "{seconds} s of {ran} s");
+    let (text, _) = world.expect(0, &["status"]);
+    assert!(text.contains("device time: ") && !text.contains("starved"), "{text}");
+    let total = json(&world, &["status"])["usage"]["device_hours"].as_f64().unwrap() * 3600.0;
+    assert!((total - seconds).abs() < 1e-6, "{total} {seconds}");
     let id = rows[0][0].as_str().unwrap();
     let trial = json(&world, &["explain", id]);
     assert!(trial["usage"]["samples"].as_i64() > Some(3), "{trial}");

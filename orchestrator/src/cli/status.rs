@@ -6,7 +6,7 @@ use super::{
     args::{Global, Status},
     connect, devices,
     error::CliError,
-    failures, ui,
+    failures, ui, usage,
 };
 use crate::store::{DATABASE, Reader, StageCounts, SweepProgress, SweepRow, WorkerRow};
 
@@ -59,15 +59,19 @@ pub(super) async fn run(global: &Global, args: &Status) -> Result<(), CliError> 
     let others: Vec<String> = names(&reader.sweeps().await?).into_iter().filter(|name| *name != sweep.name).collect();
     let coordinator = connect::running(&global.home).await.ok().flatten().map(|client| client.endpoint().clone());
     let devices = devices::now(&reader).await?;
+    let usage = reader.sweep_total(sweep.sweep).await?;
     if global.json {
         return ui::json(&json!({
             "sweep": as_json(&sweep), "stages": progress.stages, "running": progress.running, "failures": failures,
-            "workers": workers, "devices": devices.states, "advice": devices.advice, "coordinator": coordinator,
-            "other_sweeps": others,
+            "workers": workers, "devices": devices.states, "advice": devices.advice, "usage": usage,
+            "coordinator": coordinator, "other_sweeps": others,
         }));
     }
     ui::out(format_args!("{} (revision {}), launched {}", sweep.name, sweep.revision, ui::time(sweep.submitted)))?;
     ui::out(stages(&progress))?;
+    if let Some(total) = &usage {
+        ui::out(usage::of_sweep(total))?;
+    }
     if !progress.running.is_empty() {
         ui::out(format_args!("\n{}", running(&progress)))?;
     }

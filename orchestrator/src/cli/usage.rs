@@ -1,7 +1,7 @@
 //! What a trial took of its devices, for people.
 
 use super::ui;
-use crate::store::{AttemptRow, TrialDetail};
+use crate::store::{AttemptRow, TrialDetail, TrialUsage};
 
 /// Joules in a kilowatt hour.
 const KWH_J: f64 = 3.6e6;
@@ -62,6 +62,14 @@ fn row(
         energy_j.map_or_else(nothing, energy),
         memory.map_or_else(nothing, |bytes| ui::bytes(bytes.unsigned_abs())),
     ]
+}
+
+/// What a sweep took, in a line.
+pub(super) fn of_sweep(total: &TrialUsage) -> String {
+    let mut parts = vec![device_time(total.device_hours * 3600.0)];
+    parts.extend(total.utilisation.map(|share| format!("{} of it computing", percent(share))));
+    parts.extend(total.energy_j.map(energy));
+    format!("device time: {}", parts.join(", "))
 }
 
 /// A share for people.

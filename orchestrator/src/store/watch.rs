@@ -259,6 +259,22 @@ impl Reader {
             .map_err(|error| self.failed(error))
     }
 
+    /// What all trials of a sweep took together, those that other sweeps have too included; none: nothing is known of any.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sweep_total(&self, sweep: i64) -> Result<Option<TrialUsage>, StoreError> {
+        sqlx::query_as(concat!(
+            "SELECT ",
+            usage_columns!(),
+            " FROM attempt_usage u WHERE u.trial IN (SELECT st.trial FROM sweep_trials st WHERE st.sweep = ?) HAVING count(*) > 0"
+        ))
+        .bind(sweep)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))
+    }
+
     /// What each trial of a sweep took, by identity, as far as that is known.
     ///
     /// # Errors

@@ -147,9 +147,10 @@ fn cells(table: &Table) -> BTreeMap<(String, String), Value> {
 }
 
 fn cell(table: &Table, row: &str, column: &Value) -> Value {
+    let column = column.to_string();
     let found: Vec<Value> = cells(table)
         .into_iter()
-        .filter(|((of, at), _)| of.contains(row) && *at == column.to_string())
+        .filter(|((of, at), _)| of.contains(row) && *at == column)
         .map(|(_, cell)| cell)
         .collect();
     assert_eq!(found.len(), 1, "{row} {column}");

@@ -53,12 +53,18 @@ pub(super) fn compare(
     let names = grid.columns.names.iter().chain(&grid.rows.names);
     let names = names.map(|name| Column::new(name, true));
     let numbers =
-        NUMBERS.map(|name| Column { digits: if name.starts_with("p_") { 2 } else { 4 }, ..Column::new(name, false) });
+        NUMBERS.map(|name| Column { digits: if name.starts_with("p_") { 3 } else { 4 }, ..Column::new(name, false) });
     let rows = (0..grid.columns.keys.len()).flat_map(|column| {
         let grid = &grid;
         (0..grid.rows.keys.len()).filter_map(move |row| line(grid, row, column))
     });
-    Some(List { rows: rows.collect(), columns: names.chain(numbers).collect() })
+    let mut list = List { rows: rows.collect(), columns: names.chain(numbers).collect() };
+    if !grid.refers() {
+        let at = list.columns.iter().position(|column| column.name == "reference")?;
+        list.columns.remove(at);
+        list.rows.iter_mut().for_each(|row| drop(row.remove(at)));
+    }
+    Some(list)
 }
 
 fn line(grid: &Grid, row: usize, column: usize) -> Option<Vec<Value>> {

@@ -2,7 +2,9 @@
 //! says so. `PERMAFROST_PYTHON_TESTS` names the Python that has them; without it `python3` is asked.
 
 use std::{
+    io::{Read, Write},
     net::TcpListener,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -13,7 +15,7 @@ use serde_json::Value;
 use crate::support::{self, World, kill, launch, synthetic, training_sweep};
 
 /// How long a server may take to start.
-const START: Duration = Duration::from_secs(240);
+const START: Duration = Duration::from_secs(600);
 
 /// A Python that has these packages; else the test is skipped, visibly.
 fn python(packages: &[&str]) -> Option<String> {
@@ -24,7 +26,6 @@ fn python(packages: &[&str]) -> Option<String> {
         return Some(python);
     }
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    use std::io::Write;
     writeln!(std::io::stderr().lock(), "skipped {test}: {python} lacks one of {}", packages.join(", ")).unwrap();
     None
 }
@@ -138,24 +139,17 @@ struct Mlflow {
 impl Mlflow {
     fn start(python: &str, folder: &Path) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let arguments = ["--host", "127.0.0.1", "--workers", "1", "--backend-store-uri", "sqlite:///mlflow.db"];
         let child = Command::new(python)
-            .args([
-                "-m",
-                "mlflow",
-                "server",
-                "--host",
-                "127.0.0.1",
-                "--workers",
-                "1",
-                "--backend-store-uri",
-                "sqlite:///mlflow.db",
-            ])
-            .args(["--port", &port.to_string(), "--artifacts-destination", "./mlartifacts"])
+            .args(["-m", "mlflow", "server", "--artifacts-destination", "./mlartifacts", "--port", &port.to_string()])
+            .args(arguments)
             .current_dir(folder)
-            // One process group, so that all of it can be ended.
             .stdout(std::fs::File::create(folder.join("mlflow.log")).unwrap())
-            .stderr(Stdio::null());
-        let child = std::os::unix::process::CommandExt::process_group(child, 0).spawn().unwrap();
+            .stderr(Stdio::null())
+            // One process group, so that all of it can be ended.
+            .process_group(0)
+            .spawn()
+            .unwrap();
         let server = Self { child, address: format!("http://127.0.0.1:{port}") };
         let deadline = Instant::now() + START;
         let health = ureq::Agent::config_builder().proxy(None).build().new_agent();
@@ -225,7 +219,6 @@ fn a_server_that_is_not_there_is_told_with_its_cure() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
-        use std::io::{Read, Write};
         for mut stream in listener.incoming().flatten() {
             stream.read(&mut [0; 4096]).ok();
             stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello").ok();

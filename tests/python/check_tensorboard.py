@@ -13,10 +13,11 @@ import sqlite3
 import struct
 import sys
 
+from tensorboard.context import RequestContext
 from tensorboard.backend.event_processing import data_provider, event_file_loader, plugin_event_multiplexer
 from tensorboard.compat.tensorflow_stub import pywrap_tensorflow
 from tensorboard.plugins import base_plugin
-from tensorboard.plugins.hparams import api_pb2, backend_context, get_experiment, list_session_groups, plugin_data_pb2
+from tensorboard.plugins.hparams import api_pb2, backend_context, get_experiment, list_session_groups
 from tensorboard.util import tensor_util
 
 logdir, database = sys.argv[1:]
@@ -88,7 +89,7 @@ for trial, _, _ in trials:
 context = backend_context.Context(
     base_plugin.TBContext(data_provider=data_provider.MultiplexerDataProvider(multiplexer, logdir), logdir=logdir)
 )
-experiment = get_experiment.Handler(None, context, "", True, None).run()
+experiment = get_experiment.Handler(RequestContext(), context, "", api_pb2.GetExperimentRequest()).run()
 request = api_pb2.ListSessionGroupsRequest(
     slice_size=10_000, allowed_statuses=[api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE, api_pb2.STATUS_RUNNING, api_pb2.STATUS_UNKNOWN]
 )
@@ -96,7 +97,7 @@ for info in experiment.hparam_infos:
     request.col_params.add(hparam=info.name)
 for info in experiment.metric_infos:
     request.col_params.add(metric=info.name)
-groups = list_session_groups.Handler(None, context, "", request).run().session_groups
+groups = list_session_groups.Handler(RequestContext(), context, "", request).run().session_groups
 found = {group.sessions[0].name.rsplit("-", 1)[-1].rsplit("/", 1)[-1]: group for group in groups}
 assert len(found) == len({trial for trial, _, _ in trials}), (found.keys(), trials)
 for trial, state, parameters in trials:

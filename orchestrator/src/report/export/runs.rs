@@ -186,10 +186,10 @@ pub fn labels(trials: &[ExportTrial]) -> Vec<String> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::report::export) mod tests {
     use super::*;
 
-    pub(in super::super) fn trial(row: i64, parameters: &str) -> ExportTrial {
+    pub(in crate::report::export) fn trial(row: i64, parameters: &str) -> ExportTrial {
         ExportTrial {
             trial: row,
             stage: "classify".to_owned(),

@@ -3,7 +3,7 @@
 use ratatui::{
     Frame,
     layout::Rect,
-    style::Style,
+    style::{Modifier, Style},
     text::{Line, Span},
 };
 
@@ -175,7 +175,9 @@ pub(super) fn rows(
         if selected {
             text = text.style(theme.selected());
             for span in &mut text.spans {
-                span.style = span.style.patch(theme.selected());
+                // Reversed colours would be loud, and a dim text unreadable.
+                let bold = span.style.add_modifier & Modifier::BOLD;
+                span.style = theme.selected().add_modifier(bold);
             }
         }
         frame.render_widget(text, Rect { y: area.y + offset as u16, height: 1, ..area });

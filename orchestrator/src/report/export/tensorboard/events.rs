@@ -136,3 +136,81 @@ fn session_start(run: &Run, started: i64) -> SessionStart {
     }
     SessionStart { hparams, start_time_secs: started as f64 / 1000.0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{report::export::runs::tests::trial, store::ExportAttempt};
+
+    fn point(attempt: i64, step: i64) -> RunPoint {
+        RunPoint { attempt, step, metric: "loss".to_owned(), value: 1.0 / step as f64, at: 1000 * attempt + step }
+    }
+
+    fn run(state: &str, attempts: i64, points: Vec<RunPoint>) -> Run {
+        let mut trial = trial(1, "{}");
+        trial.state = state.to_owned();
+        let attempt = |attempt| ExportAttempt { trial: 1, attempt, started: 1000 * attempt, ended: None };
+        Run {
+            trial,
+            parameters: BTreeMap::from([("seed".to_owned(), 3.into()), ("vision".to_owned(), "a".into())]),
+            results: vec![("auroc".to_owned(), 0.75)],
+            attempts: (1..=attempts).map(attempt).collect(),
+            points,
+        }
+    }
+
+    /// Steps by tag, and where sessions begin.
+    fn told(bytes: &[u8]) -> Vec<String> {
+        let (records, length) = record::whole(bytes);
+        assert_eq!(length, bytes.len());
+        let told = |record: &[u8]| {
+            let event = Event::decode(record).unwrap();
+            match event.what.unwrap() {
+                What::FileVersion(version) => version,
+                What::SessionLog(_) => format!("start {}", event.step),
+                What::Summary(summary) => format!("{} {}", summary.value[0].tag, event.step),
+            }
+        };
+        records.into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn only_what_is_new_is_added() {
+        let mut known = Known::default();
+        let (mut file, values) = new_records(&run("running", 1, vec![point(1, 1), point(1, 2)]), 1, true, &mut known);
+        assert_eq!(values, 2);
+        let begin = ["brain.Event:2", "start 1", "_hparams_/session_start_info 0", "loss 1", "loss 2"];
+        assert_eq!(told(&file), begin);
+        assert_eq!(Known::of(&file), known, "the file alone tells what it has");
+        let more = run("done", 1, vec![point(1, 1), point(1, 2), point(1, 3)]);
+        let (records, values) = new_records(&more, 1, true, &mut known);
+        assert_eq!(
+            (told(&records).join(", "), values),
+            ("loss 3, result/auroc 3, _hparams_/session_end_info 3".to_owned(), 2)
+        );
+        file.extend(records);
+        assert_eq!(Known::of(&file), known);
+        assert_eq!(new_records(&more, 1, true, &mut known), (vec![], 0));
+        // Half a record is none.
+        assert!(Known::of(&file[..file.len() - 1]).bytes < file.len() - 1);
+    }
+
+    #[test]
+    fn an_attempt_that_goes_on_takes_back_what_was_lost() {
+        let resumed = run("done", 3, vec![point(1, 1), point(1, 2), point(3, 2), point(3, 3)]);
+        assert_eq!(with_file(&resumed), [1, 3], "the second was lost before it told anything");
+        let (file, _) = new_records(&resumed, 3, false, &mut Known::default());
+        let wanted = ["brain.Event:2", "start 2", "loss 2", "loss 3", "result/auroc 3", "_hparams_/session_end_info 3"];
+        assert_eq!(told(&file), wanted);
+        // One that failed at once says so, and takes nothing back.
+        let failed = run("failed", 2, vec![point(1, 1)]);
+        let (file, _) = new_records(&failed, 2, false, &mut Known::default());
+        assert!(
+            with_file(&failed) == [1, 2] && !told(&file).iter().any(|line| line.starts_with("start")),
+            "{:?}",
+            told(&file)
+        );
+    }
+}

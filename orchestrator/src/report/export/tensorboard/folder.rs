@@ -169,8 +169,8 @@ impl Exporter {
         let parent = self.folder.join(&stage);
         let end = run.trial.id.get(..10).unwrap_or(&run.trial.id).to_owned();
         let key = (stage.clone(), end.clone());
-        if !self.places.keys().any(|(known, _)| *known == stage) {
-            self.places.insert((stage.clone(), String::new()), parent.clone());
+        // The stage itself stands for that its folder was looked into.
+        if self.places.insert((stage.clone(), String::new()), parent.clone()).is_none() {
             match fs::read_dir(&parent) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 entries => {

@@ -25,11 +25,25 @@ export function s(tag, props, ...children) {
   return fill(document.createElementNS(SVG, tag), props, children);
 }
 
-/** Replaces what is inside, and keeps the focus on the element of the same `data-key`. */
+/** Replaces what is inside. What a reader has done to it stays: the focus, open details, scrolled tables. */
 export function put(root, ...children) {
   const key = root.contains(document.activeElement) ? document.activeElement.dataset?.key : undefined;
+  const folds = new Map([...root.querySelectorAll("details")].map((fold) => [fold.firstElementChild?.textContent, fold.open]));
+  const places = new Map([...root.querySelectorAll(".scroll[aria-label]")].map((part) => [part.getAttribute("aria-label"), [part.scrollLeft, part.scrollTop]]));
   root.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  if (folds.size) {
+    for (const fold of root.querySelectorAll("details")) fold.open = folds.get(fold.firstElementChild?.textContent) ?? fold.open;
+  }
+  if (places.size) {
+    for (const part of root.querySelectorAll(".scroll[aria-label]")) [part.scrollLeft, part.scrollTop] = places.get(part.getAttribute("aria-label")) ?? [0, 0];
+  }
   if (key) root.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+}
+
+/** Replaces controls; not on news, while somebody uses one of them. */
+export function putControls(root, news, ...children) {
+  const used = root.contains(document.activeElement) && ["SELECT", "INPUT"].includes(document.activeElement.tagName);
+  if (!(news && used)) put(root, ...children);
 }
 
 /** Says something to people who do not see the page. */

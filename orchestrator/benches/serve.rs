@@ -187,11 +187,15 @@ async fn run(options: Options) -> Result<()> {
     print("nothing writes", &mut lines);
     let stop = Arc::new(AtomicBool::new(false));
     let running = made[made.len() - options.size.running..].iter().map(|trial| trial.id).collect();
-    let writer = tokio::spawn(write(home.to_owned(), running, Arc::clone(&stop)));
+    // On a thread of its own, as the coordinator is a process of its own.
+    let (folder, stopped) = (home.to_owned(), Arc::clone(&stop));
+    let writer = std::thread::spawn(move || -> Result<()> {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(write(folder, running, stopped))
+    });
     let mut lines = measure(&base, &routes, options.rounds).await?;
     print("a writer commits twice a second", &mut lines);
     stop.store(true, Ordering::Relaxed);
-    writer.await??;
+    writer.join().map_err(|_| "the writer panicked")??;
     serving.abort();
     Ok(())
 }

@@ -3,7 +3,7 @@
 import { lineChart, lineSign } from "/assets/chart.js";
 import { kind } from "/assets/color.js";
 import { check, empty, section, select, state, trialLink } from "/assets/controls.js";
-import { h, put } from "/assets/dom.js";
+import { h, put, putControls } from "/assets/dom.js";
 import { bytes, duration, energy, num, percent, short, val } from "/assets/format.js";
 
 export default async function compare(ctx) {
@@ -27,7 +27,7 @@ export default async function compare(ctx) {
     return update();
   }
 
-  async function update() {
+  async function update(news) {
     if (!ids().length) {
       put(body, empty("No trials are chosen.", "Tick some in the list of trials, or type the first digits of their identities above."), h("p", {}, h("a", { href: ctx.link("/trials") }, "Trials")));
       put(curves);
@@ -73,10 +73,10 @@ export default async function compare(ctx) {
     });
     put(body, data.unknown.length ? h("p", { class: "state failed" }, `No trial, or several, begin with ${data.unknown.join(", ")}.`) : null,
       h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Comparison" }, h("table", { class: "compared" }, h("caption", { class: "hidden" }, "Comparison of trials"), h("thead", {}, h("tr", {}, h("td", {}), head)), h("tbody", {}, lines))));
-    await drawCurves(trials);
+    await drawCurves(trials, news);
   }
 
-  async function drawCurves(trials) {
+  async function drawCurves(trials, news) {
     const stages = [...new Set(trials.map((trial) => trial.stage).filter(Boolean))];
     if (stages.length !== 1) {
       put(curves, stages.length > 1 ? h("p", { class: "quiet" }, "Trials of several stages have no curves in common.") : null);
@@ -88,7 +88,7 @@ export default async function compare(ctx) {
       return;
     }
     const place = new Map(trials.map((trial, at) => [trial.id, at]));
-    put(curves, section("Curves", h("div", { class: "fields" }, select("metric", data.metrics, data.metric, (metric) => {
+    putControls(curves, news, section("Curves", h("div", { class: "fields" }, select("metric", data.metrics, data.metric, (metric) => {
       ctx.set({ metric });
       update();
     }), check("log scale", ctx.get("log") === "1", (on) => {

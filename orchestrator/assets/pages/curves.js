@@ -3,7 +3,7 @@
 import { lineChart, lineSign } from "/assets/chart.js";
 import { kind, lineColor, share } from "/assets/color.js";
 import { asked, check, empty, filters, parameters, same, select, stages, state, table, told, trialLink } from "/assets/controls.js";
-import { h, put } from "/assets/dom.js";
+import { h, put, putControls } from "/assets/dom.js";
 import { count, counted, num, score, short, val } from "/assets/format.js";
 
 export default async function curves(ctx) {
@@ -20,13 +20,13 @@ export default async function curves(ctx) {
     fields = await ctx.api("fields", { stage: ctx.get("stage") });
   }
 
-  function drawControls() {
+  function drawControls(news) {
     const named = ctx.get("trials");
     const slider = h("label", { class: "field" }, h("span", {}, "smoothing"), h("input", { type: "range", min: 0, max: 0.98, step: 0.02, value: ctx.get("smooth") || 0, "data-key": "smooth", oninput: (event) => {
       ctx.set({ smooth: Number(event.target.value) || "" });
       draw();
     } }));
-    put(controls,
+    putControls(controls, news,
       named ? h("button", { type: "button", onclick: () => {
         ctx.set({ trials: "" });
         reload();
@@ -92,10 +92,10 @@ export default async function curves(ctx) {
     put(legend, keys.map(([text, color, dash, id]) => h("span", { class: "key", onpointerenter: id ? () => chart.light(id) : null, onpointerleave: id ? () => chart.light(null) : null }, lineSign(color, dash), text)));
   }
 
-  async function update() {
+  async function update(news) {
     data = await ctx.api("curves", { stage: ctx.get("stage"), metric: ctx.get("metric"), which: ctx.get("which"), n: ctx.get("n"), trials: ctx.get("trials"), points: 300, ...asked(ctx) });
     if (data.stage !== fields.stage) fields = await ctx.api("fields", { stage: data.stage });
-    drawControls();
+    drawControls(news);
     draw();
     const parts = [`${data.metric ?? "no metric"} of ${count(data.curves.length)} of ${counted(data.total, "trial")} of ${data.stage}`];
     if (data.stride > 1) parts.push(`every ${data.stride} steps`);
@@ -104,7 +104,7 @@ export default async function curves(ctx) {
     chart.hidden = data.curves.length === 0;
     const last = (curve) => curve.points[curve.points.length - 1]?.[1];
     const lowest = (curve) => curve.points.reduce((least, point) => Math.min(least, point[1]), Infinity);
-    put(body, data.curves.length ? h("details", { open: body.querySelector("details")?.open ?? false }, h("summary", {}, "as a table"), table("Curves", [
+    put(body, data.curves.length ? h("details", { open: false }, h("summary", {}, "as a table"), table("Curves", [
       { head: "trial", cell: (curve) => trialLink(ctx, curve.id) },
       { head: "state", cell: (curve) => state(curve.state) },
       { head: "points", num: true, cell: (curve) => count(curve.points.length) },

@@ -3,7 +3,7 @@
 import { ticks } from "/assets/chart.js";
 import { kind } from "/assets/color.js";
 import { empty, select, table, trialLink } from "/assets/controls.js";
-import { h, put, s } from "/assets/dom.js";
+import { h, put, putControls, s } from "/assets/dom.js";
 import { bytes, counted, duration, percent, short, time } from "/assets/format.js";
 
 const KINDS = ["pretrain", "classify", "embed", "segment", "prepare", "fetch", "noop"];
@@ -23,9 +23,9 @@ export default async function devices(ctx) {
   put(ctx.root, h("h1", {}, "Devices"), controls, legend, body);
   let data = null;
 
-  async function update() {
+  async function update(news) {
     data = await ctx.api("devices", { range: ctx.get("range") });
-    put(controls, select("time", RANGES, ctx.get("range") || "sweep", (value) => {
+    putControls(controls, news, select("time", RANGES, ctx.get("range") || "sweep", (value) => {
       ctx.set({ range: value === "sweep" ? "" : value });
       update();
     }));

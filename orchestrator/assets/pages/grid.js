@@ -2,7 +2,7 @@
 
 import { ink, share, viridis } from "/assets/color.js";
 import { empty, select, stages, told } from "/assets/controls.js";
-import { h, put } from "/assets/dom.js";
+import { h, put, putControls } from "/assets/dom.js";
 import { counted, num, score, val } from "/assets/format.js";
 
 export default async function grid(ctx) {
@@ -19,7 +19,7 @@ export default async function grid(ctx) {
     return update();
   };
 
-  async function update() {
+  async function update(news) {
     const wanted = Object.fromEntries(Object.entries(ctx.all("f.")).map(([name, value]) => [`f.${name}`, value]));
     const [data, known] = await Promise.all([
       ctx.api("grid", { stage: ctx.get("stage"), row: ctx.get("row"), column: ctx.get("column"), by: ctx.get("by"), value: ctx.get("value"), ...wanted }),
@@ -27,8 +27,8 @@ export default async function grid(ctx) {
     ]);
     fields = known;
     const none = ["-", "none"];
-    put(controls,
-      stages(ctx, fields, update),
+    putControls(controls, news,
+      stages(ctx, fields, () => update()),
       select("value", fields.results.length ? fields.results : [[data.value ?? "", data.value ?? "–"]], data.value ?? "", (value) => choose({ value })),
       select("rows", [none, ...data.choices], data.row ?? "-", (row) => choose({ row })),
       select("columns", [none, ...data.choices], data.column ?? "-", (column) => choose({ column })),

@@ -3,7 +3,7 @@
 import { labels, ticks } from "/assets/chart.js";
 import { lineColor, share } from "/assets/color.js";
 import { asked, check, empty, select, stages, table, trialLink } from "/assets/controls.js";
-import { h, put, s, say } from "/assets/dom.js";
+import { h, put, putControls, s, say } from "/assets/dom.js";
 import { count, counted, score, val } from "/assets/format.js";
 
 const PAD = { top: 46, bottom: 22, left: 60, right: 60 };
@@ -26,13 +26,13 @@ export default async function parallel(ctx) {
     return update();
   };
 
-  async function update() {
+  async function update(news) {
     [data, fields] = await Promise.all([
       ctx.api("parallel", { stage: ctx.get("stage"), value: ctx.get("value"), axes: ctx.get("axes"), ...asked(ctx) }),
       ctx.api("fields", { stage: ctx.get("stage") }),
     ]);
     const shown = data.axes.map((axis) => axis.name);
-    put(controls, stages(ctx, fields, update),
+    putControls(controls, news, stages(ctx, fields, () => update()),
       select("result", fields.results.length ? fields.results : [["", "–"]], data.value ?? "", (value) => choose({ value })),
       data.choices.map((name) => check(name, shown.includes(name), (on) => choose({ axes: (on ? [...shown, name] : shown.filter((other) => other !== name)).join(","), [`b.${name}`]: "" }), `axis-${name}`)),
       h("button", { type: "button", onclick: () => {

@@ -52,6 +52,8 @@ export default async function trials(ctx) {
   async function update() {
     const [sort, dir, offset] = [ctx.get("sort") || "plan", ctx.get("dir") || "asc", Number(ctx.get("offset")) || 0];
     const data = await ctx.api("trials", { stage: ctx.get("stage"), state: ctx.get("state"), q: ctx.get("q"), sort, dir, offset, limit: PAGE, ...asked(ctx) });
+    // The first trials that are done tell which results there are.
+    if (data.rows.some((row) => Object.keys(row.results).some((name) => !fields.results.includes(name)))) fields = await ctx.api("fields", { stage: data.stage });
     const stage = fields.stages.find((stage) => stage.name === data.stage);
     // The result that counts, and the rest of the few that people look at.
     const results = fields.results.filter((name) => name === stage?.metric || data.rows.some((row) => name in row.results)).sort((a, b) => (b === stage?.metric) - (a === stage?.metric)).slice(0, 6);

@@ -185,7 +185,7 @@ impl Reader {
         Ok(states)
     }
 
-    /// A final value of a stage's trials, in its order; of those that are done.
+    /// A final value of a stage's trials, in its order; of those that are done. To fifteen digits, as SQLite writes numbers in JSON.
     ///
     /// # Errors
     /// [`StoreError`].

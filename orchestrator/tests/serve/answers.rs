@@ -24,9 +24,10 @@ async fn an_overview_counts_what_is_there() {
     let failures = overview["failures"].as_array().unwrap();
     assert_eq!(failures.len(), 1);
     assert_eq!((&failures[0]["trials"], &failures[0]["cure"]), (&5.into(), &"use a smaller `batch_size`".into()));
-    assert_eq!(failures[0]["examples"].as_array().unwrap().len(), 4.min(SMALL.failed));
+    assert_eq!(failures[0]["examples"].as_array().unwrap().len(), SMALL.failed.min(5));
     let best = world.made.iter().skip(15).filter_map(|trial| trial.auroc).fold(0.0, f64::max);
-    assert_eq!(overview["best"]["trials"][0]["value"], best);
+    // Many values come as JSON that SQLite writes: fifteen digits.
+    assert!((overview["best"]["trials"][0]["value"].as_f64().unwrap() - best).abs() < 1e-14);
     assert_eq!(overview["devices"].as_array().unwrap().len(), 4);
     let sweeps = world.json("/api/sweeps").await;
     assert_eq!((&sweeps["total"], &sweeps["sweeps"][0]["counts"]["running"]), (&1.into(), &SMALL.running.into()));

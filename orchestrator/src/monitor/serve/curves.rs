@@ -10,7 +10,7 @@ use super::{
     error::{Answer, Refusal},
     scope::{Asked, Scope, Wanted, list, number},
     site::Site,
-    trials::sort_places,
+    trials::sort_by_values,
 };
 use crate::{core::TrialState, store::Curve};
 
@@ -70,7 +70,10 @@ pub(super) async fn curves(State(site): State<Arc<Site>>, Wanted(mut asked): Wan
         None => vec![None; stage.trials.len()],
     };
     let (total, places) = if named.is_empty() {
-        (scope.places.len(), chosen(&scope, &asked, result.as_ref(), count).await?)
+        (
+            scope.places.len(),
+            chosen(&scope, &asked, &values, result.as_ref().and_then(|(_, maximize)| *maximize), count)?,
+        )
     } else {
         let found = stage.ids.iter().enumerate().filter(|(_, id)| named.iter().any(|name| id.starts_with(name)));
         let places: Vec<usize> = found.map(|(place, _)| place).take(MAX_CURVES).collect();
@@ -117,10 +120,12 @@ fn default_metric(names: &[String]) -> Option<String> {
     validation.or_else(|| names.iter().find(|name| name.contains("loss"))).or_else(|| names.first()).cloned()
 }
 
-async fn chosen(
+/// Those that are meant, best first or as asked.
+fn chosen(
     scope: &Scope,
     asked: &Asked,
-    result: Option<&(String, Option<bool>)>,
+    values: &[Option<f64>],
+    maximize: Option<bool>,
     count: usize,
 ) -> Result<Vec<usize>, Refusal> {
     // Only what ran has a curve.
@@ -132,10 +137,7 @@ async fn chosen(
         "first" => {}
         "last" => places.reverse(),
         "best" | "worst" | "" => {
-            if let Some((name, maximize)) = result {
-                let downwards = maximize.unwrap_or(true) != (which == "worst");
-                sort_places(scope, &mut places, &format!("r.{name}"), downwards).await?;
-            }
+            sort_by_values(&mut places, values, maximize.unwrap_or(true) != (which == "worst"));
             // By default what runs is looked at first.
             if which.is_empty() {
                 places.sort_by_key(|&place| scope.states[place] != TrialState::Running);

@@ -4,6 +4,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
 
 use serde::Deserialize;
@@ -37,8 +38,8 @@ pub(super) struct Site {
 #[derive(Clone)]
 struct Opened {
     reader: Reader,
-    /// Device and number of the file.
-    file: (u64, u64),
+    /// Device and number of the file, and when it was made: numbers are used again.
+    file: (u64, u64, Option<SystemTime>),
     generation: u64,
 }
 
@@ -114,7 +115,7 @@ impl Site {
     async fn open(&self) -> Result<Opened, StoreError> {
         let path = self.home.join(DATABASE);
         let found = std::fs::metadata(&path).map_err(|_| StoreError::Missing(path.clone()))?;
-        let file = (found.dev(), found.ino());
+        let file = (found.dev(), found.ino(), found.created().ok());
         if let Some(opened) = self.opened.read().await.as_ref().filter(|opened| opened.file == file) {
             return Ok(opened.clone());
         }

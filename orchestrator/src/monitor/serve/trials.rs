@@ -75,11 +75,7 @@ pub(super) async fn sort_places(
 ) -> Result<(), Refusal> {
     let turn = |order: Ordering| if downwards { order.reverse() } else { order };
     if let Some(name) = sort.strip_prefix("r.") {
-        let values = scope.values(name).await?;
-        places.sort_by(|&a, &b| match (values[a], values[b]) {
-            (Some(a), Some(b)) => turn(a.total_cmp(&b)),
-            (a, b) => b.is_some().cmp(&a.is_some()),
-        });
+        sort_by_values(places, &scope.values(name).await?, downwards);
     } else if let Some(name) = sort.strip_prefix("p.") {
         let unknown = || Refusal::wrong(format!("there is no parameter `{name}`"), "sort by a column of the table");
         let column = scope.stage().parameters.get(name).ok_or_else(unknown)?;
@@ -99,6 +95,15 @@ pub(super) async fn sort_places(
         return Err(Refusal::wrong(format!("cannot sort by `{sort}`"), "sort by plan, state, p.NAME or r.NAME"));
     }
     Ok(())
+}
+
+/// Sorts by values; what has none comes last either way.
+pub(super) fn sort_by_values(places: &mut [usize], values: &[Option<f64>], downwards: bool) {
+    places.sort_by(|&a, &b| match (values[a], values[b]) {
+        (Some(a), Some(b)) if downwards => b.total_cmp(&a),
+        (Some(a), Some(b)) => a.total_cmp(&b),
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    });
 }
 
 /// The rank of each value: numbers by size, before texts.

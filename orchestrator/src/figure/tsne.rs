@@ -164,7 +164,7 @@ fn show(
     let value = |name: &str| projection.values.get(&format!("{name}_{when}"));
     if let (Some(silhouette), Some(knn)) = (value("silhouette"), value("knn_accuracy")) {
         let silhouette = super::scale::number(*silhouette, 3);
-        let note = format!("silhouette {silhouette}, 10-NN accuracy {:.1} %", 100.0 * knn);
+        let note = format!("silhouette {silhouette}, 10-NN {:.1} %", 100.0 * knn);
         let font = Font { size: TICK_PT, colour: palette.muted, anchor: Anchor::Start };
         canvas.text((panel.left, panel.bottom + TICK_PT + 2.5), &text::fitted(&note, TICK_PT, panel.width()), font);
     }

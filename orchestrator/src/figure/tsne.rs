@@ -111,7 +111,7 @@ pub(super) fn draw(
                 show(&mut canvas, palette, projection, &classes, &panel, when, heading);
             }
             table.rows.extend(projection.images.iter().map(|image| {
-                let [places @ ..] = [image.before[0], image.before[1], image.after[0], image.after[1]];
+                let places = [image.before[0], image.before[1], image.after[0], image.after[1]];
                 let names = [json!(projection.name), json!(image.id), json!(image.class)];
                 names.into_iter().chain(places.into_iter().map(Value::from)).collect()
             }));

@@ -85,6 +85,11 @@ shows! {
     words_of_none: with(RSNA, "vision: {v: {model: visual-words}}", &HEADS.replace("dinov2-s", "v"));
     texts_of_none: with(RSNA, "", "pretrain: {parameters: {vision: {value: dinov2-s}, text: {value: bert}}}");
     test_of_nothing: with("d: {reader: mimic-cxr}", "", "pretrain: {metric: {name: test_loss}, parameters: {vision: {value: dinov2-s}, text: {value: bert}}}");
+    project_without_from: with(RSNA, "", "project: {parameters: {label: {value: pneumonia}}}");
+    figure_of_no_stage: with(RSNA, "", &format!("{HEADS}\nfigures: [{{kind: tsne}}]"));
+    figure_unknown: with(RSNA, "", &format!("{HEADS}\nfigures: [{{kind: pie}}]"));
+    figure_result: with(RSNA, "", &format!("{HEADS}\nfigures: [{{kind: params, metric: aurok}}]"));
+    figures_of_one_name: with(RSNA, "", &format!("{HEADS}\nfigures: [{{kind: params}}, {{kind: fractions, name: params}}]"));
     maps_of_a_transformer: with(RSNA, "", "embed: {parameters: {encoder: {value: dinov2-s}, output: {value: maps}}}");
 }
 

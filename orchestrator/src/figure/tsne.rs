@@ -111,7 +111,7 @@ pub(super) fn draw(
                 show(&mut canvas, palette, projection, &classes, &panel, when, heading);
             }
             table.rows.extend(projection.images.iter().map(|image| {
-                let [places @ ..] = [image.before[0], image.before[1], image.after[0], image.after[1]];
+                let places = [image.before[0], image.before[1], image.after[0], image.after[1]];
                 let names = [json!(projection.name), json!(image.id), json!(image.class)];
                 names.into_iter().chain(places.into_iter().map(Value::from)).collect()
             }));
@@ -164,7 +164,7 @@ fn show(
     let value = |name: &str| projection.values.get(&format!("{name}_{when}"));
     if let (Some(silhouette), Some(knn)) = (value("silhouette"), value("knn_accuracy")) {
         let silhouette = super::scale::number(*silhouette, 3);
-        let note = format!("silhouette {silhouette}, 10-NN accuracy {:.1} %", 100.0 * knn);
+        let note = format!("silhouette {silhouette}, 10-NN {:.1} %", 100.0 * knn);
         let font = Font { size: TICK_PT, colour: palette.muted, anchor: Anchor::Start };
         canvas.text((panel.left, panel.bottom + TICK_PT + 2.5), &text::fitted(&note, TICK_PT, panel.width()), font);
     }

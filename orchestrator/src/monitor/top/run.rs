@@ -127,8 +127,9 @@ async fn follow(
     };
     reading.abort();
     over.store(true, Ordering::Relaxed);
-    // What is typed from now on is for the shell.
-    tokio::task::spawn_blocking(move || thread.join()).await.ok();
+    // What is typed from now on is for the shell. On a terminal that is gone, crossterm reads for ever: that thread ends with the process.
+    let joined = tokio::task::spawn_blocking(move || thread.join());
+    tokio::time::timeout(3 * KEY_POLL, joined).await.ok();
     result
 }
 

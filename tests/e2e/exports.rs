@@ -1,5 +1,5 @@
 //! Results handed to other tools, read back by those tools' own code. Where a tool is not installed, its test is skipped, and
-//! says so. `PERMAFROST_PYTHON_TESTS` names the Python that has them; without it `python3` is asked.
+//! says so. `PERMAFROST_TEST_PYTHON` names the Python that has them; without it `python3` is asked.
 
 use std::{
     io::{Read, Write},
@@ -19,7 +19,7 @@ const START: Duration = Duration::from_secs(600);
 
 /// A Python that has these packages; else the test is skipped, visibly.
 fn python(packages: &[&str]) -> Option<String> {
-    let python = std::env::var("PERMAFROST_PYTHON_TESTS").unwrap_or_else(|_| "python3".to_owned());
+    let python = std::env::var("PERMAFROST_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let code = format!("import {}", packages.join(", "));
     let found = Command::new(&python).args(["-c", &code]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if found.is_ok_and(|status| status.success()) {

@@ -146,12 +146,12 @@ fn separability_is_scikit_learns() {
     assert!((ours.knn_accuracy - expected.knn_accuracy).abs() < 1e-12, "{ours:?} is not {}", expected.knn_accuracy);
 }
 
-/// Run by hand: `cargo test --workspace --test parity_tsne -- --ignored --nocapture`, with PERMAFROST_PYTHON a Python that has
+/// Run by hand: `cargo test --workspace --test parity_tsne -- --ignored --nocapture`, with PERMAFROST_TEST_PYTHON a Python that has
 /// scikit-learn. Both use two threads, in turn.
 #[test]
 #[ignore = "it measures time, and needs scikit-learn"]
 fn speed_beside_scikit_learn() {
-    let python = std::env::var("PERMAFROST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let python = std::env::var("PERMAFROST_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/bench/tsne_sklearn.py");
     let known = Command::new(&python).args(["-c", "import sklearn"]).output();
     if !known.is_ok_and(|output| output.status.success()) {

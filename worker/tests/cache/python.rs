@@ -9,11 +9,13 @@ use std::{
 
 use permafrost_worker::{
     cache::{Embeddings, Layout},
-    datasets::fetch::PYTHON,
     task::{Dtype, Output},
 };
 
 use crate::support::{World, path, rows};
+
+/// Names the Python of the tests.
+const PYTHON: &str = "PERMAFROST_TEST_PYTHON";
 
 /// The blocks of Python in the documentation, in order.
 fn blocks() -> Vec<String> {

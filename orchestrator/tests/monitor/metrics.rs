@@ -8,15 +8,14 @@ use std::{
 };
 
 use permafrost::{monitor::metrics::metrics, store::Change};
-use permafrost_worker::{
-    datasets::fetch::PYTHON,
-    protocol::{Happening, Sample},
-};
+use permafrost_worker::protocol::{Happening, Sample};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::support::{WORKER, World, now, sample};
 
+/// Names the Python of the tests.
+const PYTHON: &str = "PERMAFROST_TEST_PYTHON";
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/monitor/metrics.py");
 
 /// A database in which every metric has a value.

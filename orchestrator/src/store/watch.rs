@@ -259,7 +259,7 @@ impl Reader {
             .map_err(|error| self.failed(error))
     }
 
-    /// What all trials of a sweep took together, those that other sweeps have too included; none: nothing is known of any.
+    /// What all trials of a sweep took together, shared ones included; none: nothing is known of any.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -160,6 +160,7 @@ pub async fn http(shape: Shape, rows: usize) -> Result<(usize, f64)> {
         report: json!([]),
         tags: vec![],
         trials: trials.collect(),
+        retry: vec![],
     };
     let _: Submitted = client.post("/v1/submit", &plan).await?;
     client.register(&register(worker)).await?;

@@ -62,5 +62,6 @@ fn plan(trials: usize, steps: u64) -> Submit {
         report: json!([]),
         tags: vec![],
         trials: trials.collect(),
+        retry: vec![],
     }
 }

@@ -16,7 +16,7 @@ use super::{
     ui,
 };
 use crate::{
-    coordinator::api::{Control, Controlled, Submit, Submitted, SubmittedTrial},
+    coordinator::api::{Submit, Submitted, SubmittedTrial},
     report::Format,
     store::{DATABASE, Reader, ResultRow, StoreError, SweepProgress, SweepRow},
     sweep::{self, Plan},
@@ -47,13 +47,16 @@ pub(super) async fn run(global: &Global, args: &Launch) -> Result<(), CliError> 
     check_machine(&args.coordinator.machine)?;
     let mut deaths = 0;
     loop {
-        let mut coordinator = submit(global, args, &plan).await?;
+        let retry = std::mem::take(&mut failed);
+        if !retry.is_empty() && !global.json {
+            ui::say(format_args!("trying again {} that failed before", ui::counted(retry.len(), "trial")));
+        }
+        let mut coordinator = submit(global, args, &plan, retry).await?;
         if deaths == 0 && !global.json {
             greet(&plan, &coordinator, args);
         }
         let reader = Reader::open(&global.home.join(DATABASE)).await?;
         let sweep = row(&reader, &plan).await?;
-        try_again(&std::mem::take(&mut failed), global, &coordinator).await?;
         if args.detach {
             return detached(global, &sweep);
         }
@@ -117,20 +120,8 @@ async fn finished(reader: &Reader, plan: &Plan) -> Result<Option<SweepRow>, CliE
     Ok(over.then_some(sweep))
 }
 
-/// Has the coordinator run trials again that failed before.
-async fn try_again(trials: &[TrialId], global: &Global, coordinator: &Coordinator) -> Result<(), CliError> {
-    if trials.is_empty() {
-        return Ok(());
-    }
-    if !global.json {
-        ui::say(format_args!("trying again {} that failed before", ui::counted(trials.len(), "trial")));
-    }
-    let _: Controlled = coordinator.client.post("/v1/control", &Control::Retry(trials.to_vec())).await?;
-    Ok(())
-}
-
-/// Submits the plan to the coordinator of the home folder.
-async fn submit(global: &Global, args: &Launch, plan: &Plan) -> Result<Coordinator, CliError> {
+/// Submits the plan to the coordinator of the home folder, with trials that failed before and are tried again.
+async fn submit(global: &Global, args: &Launch, plan: &Plan, retry: Vec<TrialId>) -> Result<Coordinator, CliError> {
     let trials = plan.trials.iter().map(|trial| SubmittedTrial {
         stage: trial.stage.clone(),
         parameters: trial.parameters.clone(),
@@ -143,6 +134,7 @@ async fn submit(global: &Global, args: &Launch, plan: &Plan) -> Result<Coordinat
         report: json!(StoredReport::of(plan)),
         tags: plan.tags.clone(),
         trials: trials.collect(),
+        retry,
     };
     let mut tries = 0;
     loop {

@@ -403,12 +403,16 @@ impl Actor {
         self.answer(all, reply, SamplesReply { recorded });
     }
 
-    fn submit(&mut self, body: Submit, reply: Reply<Submitted>) {
+    fn submit(&mut self, mut body: Submit, reply: Reply<Submitted>) {
+        let retry = std::mem::take(&mut body.retry);
         let prepared = submit::prepare(body).and_then(|(sweep, trials)| {
             let mut effects = self.handle(Event::Submit(trials))?;
             // Only now: a plan that is refused ends no drain.
             if self.core.is_draining() {
                 effects.extend(self.handle(Event::Undrain)?);
+            }
+            if !retry.is_empty() {
+                effects.extend(self.handle(Event::Retry(retry))?);
             }
             Ok((sweep, effects))
         });

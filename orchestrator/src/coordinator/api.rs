@@ -19,6 +19,10 @@ pub struct Submit {
     pub tags: Vec<String>,
     /// Trials, inputs before those that read them.
     pub trials: Vec<SubmittedTrial>,
+    /// Trials that ended without a result before and run again. Not a command of its own: with nothing else to do, the coordinator
+    /// might have left before that came.
+    #[serde(default)]
+    pub retry: Vec<TrialId>,
 }
 
 /// One trial of a [`Submit`].

@@ -199,6 +199,7 @@ pub fn plan(name: &str, tasks: Vec<Task>) -> Submit {
         report: json!({}),
         tags: vec![],
         trials: tasks.into_iter().map(trial).collect(),
+        retry: vec![],
     }
 }
 

@@ -220,7 +220,7 @@ fn a_server_that_is_not_there_is_told_with_its_cure() {
     let address = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            stream.read(&mut [0; 4096]).ok();
+            assert!(stream.read(&mut [0; 4096]).is_ok_and(|bytes| bytes > 0));
             stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello").ok();
         }
     });

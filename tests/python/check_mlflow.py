@@ -28,7 +28,7 @@ assert len(found) == len(runs), "a trial has several runs"
 trials = db.execute(
     "SELECT t.id, t.state, st.stage, st.parameters, a.attempt, a.started, a.ended, a.message"
     " FROM trials t JOIN sweep_trials st USING (trial) JOIN attempts a ON a.trial = t.trial AND a.attempt = t.attempts"
-    " WHERE t.kind NOT IN ('fetch', 'prepare', 'embed') AND t.state IN ('done', 'failed', 'diverged', 'cancelled', 'pruned')"
+    " WHERE st.sweep = (SELECT max(sweep) FROM sweeps) AND t.kind NOT IN ('fetch', 'prepare', 'embed') AND t.state IN ('done', 'failed', 'diverged', 'cancelled', 'pruned')"
 ).fetchall()
 assert set(found) == {trial[0] for trial in trials}, (found.keys(), trials)
 

@@ -64,7 +64,7 @@ multiplexer.Reload()
 runs = {name.rsplit("-", 1)[-1]: name for name in multiplexer.Runs()}
 trials = db.execute(
     "SELECT t.id, t.state, st.parameters FROM trials t JOIN sweep_trials st USING (trial)"
-    " WHERE t.attempts > 0 AND t.kind NOT IN ('fetch', 'prepare', 'embed')"
+    " WHERE st.sweep = (SELECT max(sweep) FROM sweeps) AND t.attempts > 0 AND t.kind NOT IN ('fetch', 'prepare', 'embed')"
 ).fetchall()
 assert {trial[:10] for trial, _, _ in trials} == {run.rsplit("/", 1)[-1] for run in runs}, (runs, trials)
 

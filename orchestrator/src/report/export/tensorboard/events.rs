@@ -91,7 +91,9 @@ pub(super) fn new_records(run: &Run, attempt: i64, first: bool, known: &mut Know
         let ended = run.trial.ended.unwrap_or(started);
         let step = points.last().map_or(0, |point| point.step);
         for (name, value) in &run.results {
-            put(ended, step, What::Summary(scalar(&format!("result/{name}"), *value)));
+            let tag = format!("result/{name}");
+            put(ended, step, What::Summary(scalar(&tag, *value)));
+            known.last.insert(tag, step);
             values += 1;
         }
         let status = if run.trial.state == "done" { Status::Success } else { Status::Failure };

@@ -70,7 +70,7 @@ export default async function grid(ctx) {
     const cell = (row, column) => {
       const found = find(row, column);
       const name = [data.row && `${data.row} ${val(row)}`, data.column && `${data.column} ${val(column)}`, data.by && `${data.by} ${val(panel)}`].filter(Boolean).join(", ");
-      const props = { tabindex: first ? "0" : "-1", onpointerenter: (event) => show(event.currentTarget, name, found), onpointerleave: hide, onfocus: (event) => show(event.currentTarget, name, found), onblur: hide };
+      const props = { "data-key": `cell ${name}`, tabindex: first ? "0" : "-1", onpointerenter: (event) => show(event.currentTarget, name, found), onpointerleave: hide, onfocus: (event) => show(event.currentTarget, name, found), onblur: hide };
       first = false;
       if (!found || found.mean === null) {
         const why = found ? found.state : "no such trial";

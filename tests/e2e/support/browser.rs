@@ -148,7 +148,7 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         // Ends the browser with its children; the driver alone would leave them.
-        let end = self.client.delete(&self.session).timeout(Duration::from_secs(20)).send();
+        let end = async { self.client.delete(&self.session).timeout(Duration::from_secs(20)).send().await };
         self.runtime.block_on(end).ok();
         self.driver.kill().ok();
         self.driver.wait().ok();

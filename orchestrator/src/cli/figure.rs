@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use permafrost_worker::files::write_atomic;
 use serde_json::json;
 
-use super::{args, error::CliError, results::StoredReport, status::sweep_named, ui};
+use super::{args, error::CliError, results::StoredReport, ui, which::sweep_at};
 use crate::{
     figure::{self, DPI, Figure, FigureError, Reference, Request},
     store::{DATABASE, Reader, StoreError, SweepRow},
@@ -39,8 +39,7 @@ pub(super) async fn run(global: &args::Global, args: &args::Figure) -> Result<()
 
 /// The figure, and the name of its sweep.
 async fn drawn(global: &args::Global, args: &args::Figure) -> Result<(Figure, Option<String>), CliError> {
-    let mut request = Request {
-        sweep: args.sweep.clone(),
+    let request = Request {
         stage: args.stage.clone(),
         metric: args.metric.clone(),
         filter: args.filter.iter().cloned().collect(),
@@ -57,9 +56,8 @@ async fn drawn(global: &args::Global, args: &args::Figure) -> Result<(Figure, Op
         }
         other => other?,
     };
-    let sweep = sweep_named(&reader, args.sweep.as_deref()).await?;
-    request.sweep = Some(sweep.name.clone());
-    Ok((figure::draw(&reader, &request).await?, Some(sweep.name)))
+    let sweep = sweep_at(&reader, args.sweep.as_deref(), None).await?;
+    Ok((figure::draw(&reader, &sweep, &request).await?, Some(sweep.name)))
 }
 
 /// Draws what the sweep file asks for, as SVG, PNG and CSV. A figure that cannot be drawn is told, and is no error.
@@ -68,7 +66,7 @@ pub(super) async fn of_sweep(home: &Path, reader: &Reader, sweep: &SweepRow, qui
     let folder = folder(home, &sweep.name);
     let mut names = Vec::new();
     for spec in &specs {
-        match figure::draw(reader, &Request::of_spec(spec, &sweep.name)).await {
+        match figure::draw(reader, sweep, &Request::of_spec(spec)).await {
             Ok(figure) => {
                 for path in usual_paths(&folder, &spec.name) {
                     write(&figure, &path, DPI.2)?;

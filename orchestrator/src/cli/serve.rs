@@ -13,15 +13,14 @@ use super::{
     ui,
 };
 use crate::{
-    monitor::serve::{Extensions, Server, Settings},
+    monitor::serve::{Server, Settings},
     store::DATABASE,
 };
 
 /// Serves the page until Ctrl-C.
 pub(super) async fn run(global: &Global, args: &Serve) -> Result<(), CliError> {
     let address = SocketAddr::from((args.host, args.port));
-    let settings =
-        Settings { home: global.home.clone(), address, require_token: args.token, extensions: Extensions::default() };
+    let settings = Settings { home: global.home.clone(), address, require_token: args.token };
     let server = Server::bind(settings).await?;
     let (url, address) = (server.url(), server.address());
     if global.json {

@@ -10,9 +10,6 @@ pub enum FigureError {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is no such sweep.
-    #[error("there is no sweep{}", .0.as_ref().map_or_else(String::new, |name| format!(" `{name}`")))]
-    NoSweep(Option<String>),
     /// The sweep has no stage that the figure can be about.
     #[error("{what}")]
     NoStage {
@@ -55,7 +52,6 @@ impl FigureError {
     pub fn cure(&self) -> Option<String> {
         match self {
             Self::NoStage { cure, .. } | Self::Data { cure, .. } => Some(cure.clone()),
-            Self::NoSweep(_) => Some("`permafrost status` names the sweep launched last; launch one first".to_owned()),
             Self::Artifact { .. } => Some("`permafrost retry` its trial: the file is made again".to_owned()),
             Self::Size { .. } => Some("lower the resolution or the width".to_owned()),
             Self::Store(_) | Self::Pixels(_) => None,

@@ -29,5 +29,5 @@ mod tsne;
 pub use data::Data;
 pub use error::FigureError;
 pub use png::DPI;
-pub use render::{Figure, Reference, Request, draw, render};
+pub use render::{Figure, Reference, Request, draw};
 pub use svg::Svg;

@@ -31,8 +31,6 @@ const NO_CURVE: &str = "learning_rate";
 pub struct Request {
     /// What it shows.
     pub kind: FigureKind,
-    /// Name of the sweep; none: the one launched last.
-    pub sweep: Option<String>,
     /// The stage; none: the last one that fits.
     pub stage: Option<String>,
     /// What is shown: a result, of curves a metric; none: what is usual.
@@ -68,7 +66,6 @@ impl Request {
     pub fn new(kind: FigureKind) -> Self {
         Self {
             kind,
-            sweep: None,
             stage: None,
             metric: None,
             filter: Map::new(),
@@ -80,10 +77,9 @@ impl Request {
     }
 
     /// What a sweep file asks for.
-    pub fn of_spec(spec: &FigureSpec, sweep: &str) -> Self {
+    pub fn of_spec(spec: &FigureSpec) -> Self {
         Self {
             kind: spec.kind,
-            sweep: Some(sweep.to_owned()),
             stage: Some(spec.stage.clone()),
             metric: spec.metric.clone(),
             filter: spec.filter.clone(),
@@ -104,22 +100,12 @@ pub struct Figure {
     pub data: Data,
 }
 
-/// Draws a figure.
+/// Draws a figure of a sweep, and gives the data behind it.
 ///
 /// # Errors
 /// [`FigureError`].
-pub async fn render(reader: &Reader, request: &Request) -> Result<Svg, FigureError> {
-    draw(reader, request).await.map(|figure| figure.svg)
-}
-
-/// Draws a figure, and gives the data behind it.
-///
-/// # Errors
-/// [`FigureError`].
-pub async fn draw(reader: &Reader, request: &Request) -> Result<Figure, FigureError> {
-    let sweep = reader.latest(request.sweep.as_deref()).await?;
-    let sweep = sweep.ok_or_else(|| FigureError::NoSweep(request.sweep.clone()))?;
-    let stage = stage(&sweep, request)?;
+pub async fn draw(reader: &Reader, sweep: &SweepRow, request: &Request) -> Result<Figure, FigureError> {
+    let stage = stage(sweep, request)?;
     let results = reader.results(sweep.sweep).await?;
     let of_stage: Vec<&ResultRow> = results.iter().filter(|row| row.stage == stage.name).collect();
     known_parameters(&of_stage, &request.filter)?;
@@ -130,7 +116,7 @@ pub async fn draw(reader: &Reader, request: &Request) -> Result<Figure, FigureEr
             "`permafrost results --trials` shows which there are",
         ));
     }
-    let on = On { reader, request, sweep: &sweep, stage: &stage, trials: &trials };
+    let on = On { reader, request, sweep, stage: &stage, trials: &trials };
     match request.kind {
         FigureKind::Params => on.params().await,
         FigureKind::Tsne => on.tsne().await,

@@ -11,7 +11,7 @@ mod console;
 mod curves;
 mod devices;
 mod error;
-mod extensions;
+mod figures;
 mod grid;
 mod live;
 mod manual;
@@ -26,5 +26,4 @@ mod trials;
 
 pub use access::token_file;
 pub use error::ServeError;
-pub use extensions::{Extensions, FigureFile, FigureInfo, Figures, MetricsText};
 pub use server::{Server, Settings};

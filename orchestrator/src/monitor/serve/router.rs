@@ -15,9 +15,7 @@ use serde::Serialize;
 use super::{
     access, answer, assets, compare, console, curves, devices,
     error::{Answer, Refusal},
-    extensions::FigureInfo,
-    grid, live, overview, parallel,
-    scope::{Wanted, number},
+    figures, grid, live, overview, parallel,
     site::Site,
     trial, trials,
 };
@@ -50,8 +48,8 @@ pub(super) fn router(site: Arc<Site>) -> Router {
         .route("/api/schema", get(console::schema))
         .route("/api/sql", get(console::query))
         .route("/api/sql.csv", get(console::csv))
-        .route("/api/figures", get(figures))
-        .route("/api/figures/{file}", get(figure))
+        .route("/api/figures", get(figures::list))
+        .route("/api/figures/{file}", get(figures::file))
         .route("/metrics", get(metrics))
         .layer(middleware::from_fn_with_state(Arc::clone(&site), at_work))
         .layer(middleware::from_fn(answer::finish));
@@ -94,46 +92,13 @@ async fn lost(request: Request) -> Response {
 struct About {
     program: &'static str,
     home: String,
-    figures: bool,
-    metrics: bool,
 }
 
 async fn about(State(site): State<Arc<Site>>) -> Answer<About> {
-    Ok(Json(About {
-        program: permafrost_worker::PROGRAM_VERSION,
-        home: site.home.display().to_string(),
-        figures: site.extensions.figures.is_some(),
-        metrics: site.extensions.metrics.is_some(),
-    }))
-}
-
-fn not_offered(what: &str) -> Refusal {
-    Refusal::not_found(format!("this server offers no {what}"), "use a version of the program that does")
+    Ok(Json(About { program: permafrost_worker::PROGRAM_VERSION, home: site.home.display().to_string() }))
 }
 
 async fn metrics(State(site): State<Arc<Site>>) -> Result<Response, Refusal> {
-    let make = site.extensions.metrics.as_ref().ok_or_else(|| not_offered("metrics"))?;
-    let text = make(site.reader().await?).await?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
-}
-
-async fn figures(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Answer<Vec<FigureInfo>> {
-    let figures = site.extensions.figures.as_ref().ok_or_else(|| not_offered("figures"))?;
-    let reader = site.reader().await?;
-    let loaded = site.sweep(&reader, number(&asked, "sweep")?).await?;
-    Ok(Json(figures.list(reader, loaded.row.sweep).await?))
-}
-
-async fn figure(
-    State(site): State<Arc<Site>>,
-    Path(file): Path<String>,
-    Wanted(asked): Wanted,
-) -> Result<Response, Refusal> {
-    let figures = site.extensions.figures.as_ref().ok_or_else(|| not_offered("figures"))?;
-    let reader = site.reader().await?;
-    let loaded = site.sweep(&reader, number(&asked, "sweep")?).await?;
-    let (name, extension) = file.rsplit_once('.').unwrap_or((&file, "svg"));
-    let drawn = figures.draw(reader, loaded.row.sweep, name.to_owned(), extension.to_owned()).await?;
-    let drawn = drawn.ok_or_else(|| Refusal::not_found(format!("there is no figure `{file}`"), "see /api/figures"))?;
-    Ok(([(header::CONTENT_TYPE, drawn.content_type)], drawn.bytes).into_response())
+    let text = crate::monitor::metrics::metrics(&site.reader().await?).await?;
+    Ok(([(header::CONTENT_TYPE, crate::monitor::metrics::CONTENT_TYPE)], text).into_response())
 }

@@ -7,7 +7,6 @@ use tokio::net::TcpListener;
 use super::{
     access::{self, Access},
     error::ServeError,
-    extensions::Extensions,
     live, router,
     site::Site,
 };
@@ -21,8 +20,6 @@ pub struct Settings {
     pub address: SocketAddr,
     /// Ask for the token on the loopback interface, too.
     pub require_token: bool,
-    /// What other parts of the program add.
-    pub extensions: Extensions,
 }
 
 /// A server that listens.
@@ -38,13 +35,13 @@ impl Server {
     /// # Errors
     /// [`ServeError`] when the port or the token cannot be had.
     pub async fn bind(settings: Settings) -> Result<Self, ServeError> {
-        let Settings { home, address, require_token, extensions } = settings;
+        let Settings { home, address, require_token } = settings;
         let loopback = address.ip().is_loopback();
         let token = if loopback && !require_token { None } else { Some(access::token(&home)?) };
         let failed = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let site = Arc::new(Site::new(home, Access { loopback, token }, extensions));
+        let site = Arc::new(Site::new(home, Access { loopback, token }));
         Ok(Self { listener, site, address })
     }
 

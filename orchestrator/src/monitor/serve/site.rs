@@ -10,10 +10,10 @@ use std::{
 use serde::Deserialize;
 use tokio::sync::{RwLock, Semaphore};
 
-use super::{access::Access, error::Refusal, extensions::Extensions, live::Live};
+use super::{access::Access, error::Refusal, live::Live};
 use crate::{
     store::{DATABASE, PlanColumns, Reader, StageColumns, StoreError, SweepRow},
-    sweep::{ReportSpec, StagePlan},
+    sweep::{FigureSpec, ReportSpec, StagePlan},
 };
 
 /// Plans kept in memory.
@@ -27,7 +27,6 @@ const MAX_QUERIES: usize = 2;
 pub(super) struct Site {
     pub(super) home: PathBuf,
     pub(super) access: Access,
-    pub(super) extensions: Extensions,
     pub(super) live: Live,
     pub(super) at_work: Semaphore,
     pub(super) queries: Arc<Semaphore>,
@@ -56,6 +55,7 @@ pub(super) struct Loaded {
 pub(super) struct Report {
     pub(super) tables: Vec<ReportSpec>,
     pub(super) stages: Vec<StagePlan>,
+    pub(super) figures: Vec<FigureSpec>,
 }
 
 impl Loaded {
@@ -89,11 +89,10 @@ impl Loaded {
 }
 
 impl Site {
-    pub(super) fn new(home: PathBuf, access: Access, extensions: Extensions) -> Self {
+    pub(super) fn new(home: PathBuf, access: Access) -> Self {
         Self {
             home,
             access,
-            extensions,
             live: Live::default(),
             at_work: Semaphore::new(MAX_AT_WORK),
             queries: Arc::new(Semaphore::new(MAX_QUERIES)),

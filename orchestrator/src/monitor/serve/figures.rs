@@ -1,0 +1,109 @@
+//! Figures of a sweep: those that its file asks for, and of each other kind the usual one.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use super::{
+    error::{Answer, Refusal},
+    scope::{Wanted, number},
+    site::{Loaded, Site},
+};
+use crate::{
+    figure::{self, DPI, FigureError, Request},
+    sweep::{FigureKind, Theme},
+};
+
+const KINDS: [FigureKind; 4] = [FigureKind::Fractions, FigureKind::Params, FigureKind::Curves, FigureKind::Tsne];
+
+/// A figure that can be asked for.
+#[derive(Debug, Serialize)]
+pub(super) struct FigureInfo {
+    /// Its name in addresses.
+    name: String,
+    /// Heading.
+    title: String,
+    /// What it shows.
+    description: &'static str,
+}
+
+/// Those of a sweep.
+pub(super) async fn list(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Answer<Vec<FigureInfo>> {
+    let reader = site.reader().await?;
+    let loaded = site.sweep(&reader, number(&asked, "sweep")?).await?;
+    let figures = requests(&loaded).into_iter().map(|(name, request)| FigureInfo {
+        title: request.title.clone().unwrap_or_else(|| name.clone()),
+        description: description(request.kind),
+        name,
+    });
+    Ok(Json(figures.collect()))
+}
+
+/// Draws one: `NAME.svg`, `NAME.png` or `NAME.csv`.
+pub(super) async fn file(
+    State(site): State<Arc<Site>>,
+    Path(file): Path<String>,
+    Wanted(asked): Wanted,
+) -> Result<Response, Refusal> {
+    let reader = site.reader().await?;
+    let loaded = site.sweep(&reader, number(&asked, "sweep")?).await?;
+    let none = || Refusal::not_found(format!("there is no figure `{file}`"), "see /api/figures");
+    let (name, form) = file.rsplit_once('.').ok_or_else(none)?;
+    let (_, mut request) = requests(&loaded).into_iter().find(|(known, _)| known == name).ok_or_else(none)?;
+    if asked.get("theme").is_some_and(|theme| theme == "dark") {
+        request.theme = Theme::Dark;
+    }
+    let figure = figure::draw(&reader, &loaded.row, &request).await?;
+    let (kind, bytes) = match form {
+        "svg" => ("image/svg+xml", figure.svg.as_str().as_bytes().to_vec()),
+        "png" => {
+            // Some tenths of a second: not for a thread that answers others.
+            let drawn = tokio::task::spawn_blocking(move || figure.svg.to_png(DPI.2)).await;
+            ("image/png", drawn.map_err(|error| FigureError::Pixels(error.to_string()))??)
+        }
+        "csv" => ("text/csv; charset=utf-8", figure.data.to_csv().into_bytes()),
+        _ => return Err(none()),
+    };
+    Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
+}
+
+/// Names and what they stand for.
+fn requests(loaded: &Loaded) -> Vec<(String, Request)> {
+    let asked = &loaded.report.figures;
+    let mut all: Vec<(String, Request)> =
+        asked.iter().map(|spec| (spec.name.clone(), Request::of_spec(spec))).collect();
+    for kind in KINDS {
+        let possible = loaded.report.stages.iter().any(|stage| kind.stages().contains(&stage.kind));
+        let there = asked.iter().any(|spec| spec.kind == kind || spec.name == kind.name());
+        if possible && !there {
+            all.push((kind.name().to_owned(), Request::new(kind)));
+        }
+    }
+    all
+}
+
+const fn description(kind: FigureKind) -> &'static str {
+    match kind {
+        FigureKind::Params => {
+            "Trainable parameters against the score, beside published methods where the data are the paper's."
+        }
+        FigureKind::Tsne => "t-SNE of image embeddings before and after the Adaptor, coloured by class.",
+        FigureKind::Curves => "Metrics by epoch: mean over seeds with the 95 % interval.",
+        FigureKind::Fractions => "The score against the share of the labels: mean over seeds with the 95 % interval.",
+    }
+}
+
+impl From<FigureError> for Refusal {
+    fn from(error: FigureError) -> Self {
+        match error {
+            FigureError::Store(error) => error.into(),
+            other => Self::not_found(other.to_string(), other.cure().unwrap_or_default()),
+        }
+    }
+}

@@ -76,7 +76,8 @@ fn a_screen_comes_and_goes() {
                 return;
             }
         };
-        until("Stages");
+        // Not before the first snapshot: until then there is nothing to open.
+        until("Without result");
         stdin.write_all(keys.as_bytes()).unwrap();
         if keys != "\u{3}" {
             until(wanted);

@@ -107,9 +107,9 @@ fn the_heat_map_has_the_numbers_of_the_database() {
     assert_eq!(told, format!("{best:.3}"));
     browser.open(&format!("{}/grid?stage=classify&f.learning_rate=*&f.weight_decay=*", page.url));
     // The paper's value stands in the cell, and what else there is appears when it has the focus.
-    browser.wait(
-        "document.querySelector('.heat td.cell[data-mean]').focus(); return document.querySelector('.panels .tip').innerText !== ''",
-    );
+    browser.script("document.querySelector('.heat td.cell[data-mean]').focus()");
+    browser.press(&[&[RIGHT]]);
+    browser.wait("return document.querySelector('.panels .tip').innerText !== ''");
     let tip = browser.text("return document.querySelector('.panels .tip').innerText");
     assert!(tip.contains("n ") && tip.contains("95 % interval") && tip.contains("paper"), "{tip}");
 }

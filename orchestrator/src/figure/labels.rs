@@ -67,8 +67,8 @@ pub(super) struct Wanted {
     pub(super) height: f64,
 }
 
-/// The rectangle of each label, in the order of `wanted`, which is that of their weight. None where there is no room without covering
-/// something.
+/// The rectangle of each label, in the order of `wanted`, which is that of their weight; where there is no room, it stands where it covers
+/// least. None for a point without a label.
 pub(super) fn place(wanted: &[Wanted], bounds: Rect, taken: &[Rect]) -> Vec<Option<Rect>> {
     let point = |wanted: &Wanted| {
         let ((x, y), r) = (wanted.at, wanted.radius);
@@ -81,19 +81,16 @@ pub(super) fn place(wanted: &[Wanted], bounds: Rect, taken: &[Rect]) -> Vec<Opti
             placed.push(None);
             continue;
         }
-        let best = candidates(label)
-            .map(|(rect, far)| {
-                let wide = Rect(rect.0 - 1.0, rect.1 - 0.5, rect.2 + 1.0, rect.3 + 0.5);
-                let covered: f64 =
-                    points.iter().chain(placed.iter().flatten()).chain(taken).map(|o| wide.overlap(o)).sum();
-                // A line to it that crosses another point would seem to be that one's.
-                let crossed = wanted.iter().any(|other| other.at != label.at && crosses(label, rect, other));
-                (rect, covered + rect.outside(&bounds) + if crossed { 40.0 } else { 0.0 }, far)
-            })
-            .min_by(|a, b| (a.1 + a.2 * 0.01).total_cmp(&(b.1 + b.2 * 0.01)));
-        placed.push(
-            best.filter(|(_, covered, _)| *covered < 0.5 || (40.0..40.5).contains(covered)).map(|(rect, ..)| rect),
-        );
+        let judged = candidates(label).map(|(rect, far)| {
+            let wide = Rect(rect.0 - 1.0, rect.1 - 0.5, rect.2 + 1.0, rect.3 + 0.5);
+            let covered: f64 = points.iter().chain(placed.iter().flatten()).chain(taken).map(|o| wide.overlap(o)).sum();
+            let covered = covered + rect.outside(&bounds);
+            // A line to it that crosses another point would seem to be that one's.
+            let crossed = wanted.iter().any(|other| other.at != label.at && crosses(label, rect, other));
+            let covers = if covered < 0.5 { 0.0 } else { 1000.0 + covered };
+            (rect, covers + if crossed { 60.0 } else { 0.0 } + far)
+        });
+        placed.push(judged.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(rect, _)| rect));
     }
     placed
 }
@@ -118,7 +115,7 @@ fn candidates(label: &Wanted) -> impl Iterator<Item = (Rect, f64)> + '_ {
     let (w, h) = (label.width, label.height);
     // Beside the point first, then above and below, and further away.
     let sides = [(1.0, 0.0), (-1.0, 0.0), (0.0, -1.0), (0.0, 1.0), (1.0, -1.0), (-1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)];
-    let away = [1.5, 5.0, 9.0, 14.0, 20.0, 28.0];
+    let away = [1.5, 5.0, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0];
     away.into_iter().enumerate().flat_map(move |(step, gap)| {
         sides.into_iter().enumerate().map(move |(side, (dx, dy))| {
             let reach = label.radius + gap;
@@ -155,7 +152,7 @@ mod tests {
             assert!(rect.outside(&bounds) == 0.0);
             assert!(placed[..i].iter().all(|other| rect.overlap(other) < 0.5), "{placed:?}");
         }
-        // Where there is no room, there is no label.
-        assert_eq!(place(&wanted[..1], Rect(45.0, 45.0, 55.0, 55.0), &[]), [None]);
+        // A point may be only in the way.
+        assert_eq!(place(&[Wanted { width: 0.0, ..wanted[0] }], bounds, &[]), [None]);
     }
 }

@@ -20,8 +20,10 @@ pub(super) fn project(points: Points<'_>, seed: u64, threads: usize) -> Vec<[f64
     let (count, width) = (points.count(), points.width());
     let mut mean = vec![0.0; width];
     for i in 0..count {
-        mean.iter_mut().zip(points.row(i)).for_each(|(mean, &value)| *mean += f64::from(value) / count as f64);
+        mean.iter_mut().zip(points.row(i)).for_each(|(sum, &value)| *sum += f64::from(value));
     }
+    // Divided once, so that the mean of equal values is that value.
+    mean.iter_mut().for_each(|mean| *mean /= count as f64);
     let mut start = vec![0.0_f32; BLOCK * width];
     Key::new(derive_seed(seed, "principal components"), Purpose::Projection, 0).fill_normal(&mut start, 1.0);
     let mut directions: Vec<Row> =

@@ -16,14 +16,13 @@ const PAGES = [
   { path: "/compare", name: "Compare", key: "m", load: () => import("/assets/pages/compare.js") },
   { path: "/devices", name: "Devices", key: "d", load: () => import("/assets/pages/devices.js") },
   { path: "/sql", name: "SQL", key: "s", load: () => import("/assets/pages/sql.js") },
-  { path: "/figures", name: "Figures", key: "f", needs: "figures", load: () => import("/assets/pages/figures.js") },
+  { path: "/figures", name: "Figures", key: "f", load: () => import("/assets/pages/figures.js") },
   { path: "/trial/", name: "Trial", hidden: true, load: () => import("/assets/pages/trial.js") },
 ];
 // A page that follows a busy sweep asks at most so often.
 const REFRESH_MS = 1_000;
 
 const main = document.getElementById("main");
-let site = { figures: false };
 let sweeps = [];
 let shown = null;
 let pending = { news: null, timer: 0, last: 0 };
@@ -52,7 +51,6 @@ function context(url, page, signal) {
     root: main,
     signal,
     path: decodeURIComponent(url.pathname.slice(page.path.length)),
-    site,
     get: (name) => new URL(location.href).searchParams.get(name) ?? "",
     /** Parameters whose names begin so, without that. */
     all: (prefix) => Object.fromEntries([...new URL(location.href).searchParams].filter(([name]) => name.startsWith(prefix)).map(([name, value]) => [name.slice(prefix.length), value])),
@@ -176,7 +174,7 @@ choice.addEventListener("change", () => {
 const nav = document.getElementById("nav");
 function drawNav() {
   const { page } = here();
-  const pages = PAGES.filter((page) => !page.hidden && (!page.needs || site[page.needs]));
+  const pages = PAGES.filter((page) => !page.hidden);
   put(nav, pages.map((entry) => h("a", { href: withSweep(entry.path), "aria-current": entry === page ? "page" : null, "data-key": `nav-${entry.path}` }, entry.name)));
   document.querySelector(".brand").href = withSweep("/");
 }
@@ -223,7 +221,7 @@ document.addEventListener("keydown", (event) => {
   if (typing || event.metaKey || event.ctrlKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (Date.now() - led < 1_500) {
     led = 0;
-    const page = PAGES.find((page) => page.key === event.key && (!page.needs || site[page.needs]));
+    const page = PAGES.find((page) => page.key === event.key);
     if (page) {
       event.preventDefault();
       go(withSweep(page.path));
@@ -243,9 +241,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 api("site").then((answer) => {
-  site = answer;
   live.dataset.program = answer.program;
-  drawNav();
 }, () => {});
 await loadSweeps();
 route();

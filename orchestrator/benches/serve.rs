@@ -23,7 +23,7 @@ use std::{
 
 use database::{Made, Size};
 use permafrost::{
-    monitor::serve::{Extensions, Server, Settings},
+    monitor::serve::{Server, Settings},
     store::{Change, DATABASE, Progress, Store},
 };
 use permafrost_worker::protocol::Point;
@@ -178,7 +178,7 @@ async fn run(options: Options) -> Result<()> {
         start.elapsed().as_secs_f64()
     );
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let settings = Settings { home: home.to_owned(), address, require_token: false, extensions: Extensions::default() };
+    let settings = Settings { home: home.to_owned(), address, require_token: false };
     let server = Server::bind(settings).await?;
     let base = format!("http://{}", server.address());
     let serving = tokio::spawn(server.run());

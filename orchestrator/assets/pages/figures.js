@@ -1,18 +1,40 @@
 // Figures that the program draws: as pictures, and to take away.
 
-import { empty } from "/assets/controls.js";
+import { api, query } from "/assets/api.js";
+import { cure, empty } from "/assets/controls.js";
 import { h, put } from "/assets/dom.js";
 
 export default async function figures(ctx) {
+  const address = (name, end, more) => `/api/figures/${encodeURIComponent(name)}.${end}${query({ sweep: ctx.get("sweep"), ...more })}`;
+  const theme = () => document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+
+  /** A picture, or the reason why there is none. */
+  function picture(figure) {
+    const place = h("div", {});
+    const image = h("img", { src: address(figure.name, "svg", { theme: theme() }), alt: figure.description });
+    image.addEventListener("error", async () => {
+      try {
+        await api(`figures/${encodeURIComponent(figure.name)}.svg`, { sweep: ctx.get("sweep") });
+      } catch (error) {
+        if (error.status === 404) put(place, h("p", { class: "quiet" }, error.message, error.cure ? [": ", cure(error.cure)] : null));
+        else put(place, h("p", { class: "quiet" }, "The drawing cannot be shown."));
+      }
+    });
+    put(place, image);
+    return place;
+  }
+
+  function one(figure) {
+    const take = (end, what) => h("a", { href: address(figure.name, end), download: `${figure.name}.${end}` }, what);
+    return h("figure", {}, h("h2", {}, figure.title), picture(figure),
+      h("figcaption", {}, figure.description, " ", take("svg", "SVG"), " · ", take("png", "PNG"), " · ", take("csv", "data as CSV")));
+  }
+
   async function update() {
     const list = await ctx.api("figures");
-    const sweep = ctx.get("sweep");
-    const address = (name, end) => `/api/figures/${encodeURIComponent(name)}.${end}${sweep ? `?sweep=${encodeURIComponent(sweep)}` : ""}`;
-    put(ctx.root, h("h1", {}, "Figures"), list.length ? list.map((figure) => h("figure", {},
-      h("h2", {}, figure.title),
-      h("img", { src: address(figure.name, "svg"), alt: figure.description }),
-      h("figcaption", {}, figure.description, " ", h("a", { href: address(figure.name, "svg"), download: `${figure.name}.svg` }, "SVG"), " ", h("a", { href: address(figure.name, "png"), download: `${figure.name}.png` }, "PNG"))))
-      : empty("No figure can be drawn of this sweep yet.", "Figures appear as soon as trials are done."));
+    put(ctx.root, h("h1", {}, "Figures"), list.length ? list.map(one)
+      : empty("No figure can be drawn of this sweep.", "A sweep with a stage that trains has some: `permafrost figure --help`"));
   }
-  return { update, topics: ["trials"] };
+  window.addEventListener("themechange", update);
+  return { update, destroy: () => window.removeEventListener("themechange", update), topics: ["trials"] };
 }

@@ -7,5 +7,6 @@ mod database;
 mod access;
 mod answers;
 mod console;
+mod figures;
 mod live;
 mod support;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use permafrost::monitor::serve::{Extensions, Server, Settings};
+use permafrost::monitor::serve::{Server, Settings};
 use reqwest::{Client, Response, StatusCode, redirect::Policy};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -31,12 +31,7 @@ impl World {
 
     /// Without one.
     pub async fn serve(home: TempDir, host: IpAddr, require_token: bool) -> Self {
-        let settings = Settings {
-            home: home.path().to_owned(),
-            address: SocketAddr::from((host, 0)),
-            require_token,
-            extensions: Extensions::default(),
-        };
+        let settings = Settings { home: home.path().to_owned(), address: SocketAddr::from((host, 0)), require_token };
         let server = Server::bind(settings).await.unwrap();
         let base = format!("http://127.0.0.1:{}", server.address().port());
         let url = server.url();

@@ -16,7 +16,10 @@ use super::{
     estimate::time_left,
     snapshot::{CoordinatorView, DeviceView, Nothing, RunningView, Snapshot, SweepView, TrialView, stages},
 };
-use crate::store::{DATABASE, DeviceRow, Listed, Reader, StoreError, SweepName, WITHOUT_RESULT, WorkerRow};
+use crate::{
+    monitor::advice::{Advice, advice},
+    store::{DATABASE, DeviceRow, Listed, Reader, StoreError, SweepName, WITHOUT_RESULT, WorkerRow},
+};
 
 /// Sweeps to choose from.
 const MAX_SWEEPS: i64 = 200;
@@ -38,6 +41,8 @@ const HISTORY: usize = 240;
 const DEVICE_GONE_MS: i64 = 15_000;
 /// How often durations of trials are asked for: all attempts are read for that.
 const DURATIONS: Duration = Duration::from_secs(10);
+/// How often advice on devices is asked for: it looks at all samples of some minutes.
+const ADVICE: Duration = Duration::from_secs(5);
 /// The end of a log that is read, in bytes.
 const LOG_BYTES: u64 = 16 * 1024;
 
@@ -60,6 +65,7 @@ pub struct Source {
     name: Option<String>,
     reader: Option<(Reader, u64)>,
     durations: Option<(Instant, BTreeMap<String, f64>)>,
+    advice: Option<(Instant, Vec<Advice>)>,
     history: HashMap<i64, VecDeque<(i64, f64)>>,
     metrics: (i64, BTreeMap<String, String>),
 }
@@ -72,6 +78,7 @@ impl Source {
             name: name.map(str::to_owned),
             reader: None,
             durations: None,
+            advice: None,
             history: HashMap::new(),
             metrics: (0, BTreeMap::new()),
         }
@@ -195,6 +202,15 @@ impl Source {
                     sample: Some(row),
                     advice: None,
                 });
+            }
+        }
+        if self.advice.as_ref().is_none_or(|(at, _)| at.elapsed() >= ADVICE) {
+            self.advice = Some((Instant::now(), advice(reader).await?));
+        }
+        for found in self.advice.iter().flat_map(|(_, all)| all).filter(|found| found.warning) {
+            let of = views.iter_mut().find(|view| view.host == found.host && view.name == found.name);
+            if let Some(view) = of.filter(|view| view.advice.is_none()) {
+                view.advice = Some(found.text.clone());
             }
         }
         views.sort_by(|a, b| (&a.host, a.name.len(), &a.name).cmp(&(&b.host, b.name.len(), &b.name)));

@@ -225,7 +225,7 @@ impl Chart {
         };
         for (at, line, colour, complete) in coloured() {
             let known = &line.points[..complete];
-            if self.interval == Interval::Band && known.iter().any(|(_, e)| e.ci95.is_some()) {
+            if self.interval == Interval::Band && known.iter().any(|(_, e)| e.interval.is_some()) {
                 let upper = known.iter().map(|(value, e)| place(at, *value, e.high()));
                 let lower = known.iter().rev().map(|(value, e)| place(at, *value, e.low()));
                 canvas.area(&upper.chain(lower).collect::<Vec<_>>(), colour, 0.16);
@@ -233,7 +233,7 @@ impl Chart {
         }
         for (at, line, colour, complete) in coloured() {
             if self.interval == Interval::Bar {
-                let known = line.points.iter().filter(|(_, e)| e.ci95.is_some());
+                let known = line.points.iter().filter(|(_, e)| e.interval.is_some());
                 let bars: Vec<_> = known.map(|(v, e)| (place(at, *v, e.low()), place(at, *v, e.high()))).collect();
                 canvas.segments(&bars, Stroke::solid(colour, 0.7));
             }

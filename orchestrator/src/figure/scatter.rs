@@ -181,7 +181,7 @@ fn draw_points(canvas: &mut Canvas, palette: &Palette, points: &[Point], panel: 
     let place_of = |point: &Point| (x.at(point.trainable_m), y.at(point.score.mean));
     for shown in points {
         let (at, height) = place_of(shown);
-        if shown.score.ci95.is_some() {
+        if shown.score.interval.is_some() {
             let bar = ((at, y.at(shown.score.low())), (at, y.at(shown.score.high())));
             canvas.segments(&[bar], Stroke::solid(colour(palette, shown.whose), 0.7));
         }

@@ -51,7 +51,7 @@ pub(super) fn chart(
     if others > 0
         && let Some((_, entries)) = legend.last_mut()
     {
-        entries.push((None, None, format!("{others} others")));
+        entries.push(((None, None), format!("{others} others")));
     }
     let mut table = Data::new(["metric", "line", "epoch", "mean", "ci95_low", "ci95_high", "n"]);
     let mut panels = Vec::new();

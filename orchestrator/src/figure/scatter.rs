@@ -162,12 +162,15 @@ fn draw_points(area: &Area<'_>, palette: &Palette, points: &[Point], panel: &Pan
             height: TICK_PT + 0.6,
         })
         .collect();
+    let mut bars = Vec::new();
     for shown in points.iter().filter(|shown| shown.score.interval.is_some()) {
         let ends = [shown.score.low(), shown.score.high()].map(|bound| place(plane, (shown.trainable_m, bound)));
         line(area, &ends, stroke(colour(palette, shown.whose), 0.7), None)?;
+        let [(at, low), (_, high)] = ends;
+        bars.push(Rect(at - 0.35, high, at + 0.35, low));
     }
     let bounds = Rect(panel.left + 2.0, panel.top - 2.0, panel.right + 5.0, panel.bottom - 1.0);
-    let labels = labels::place(&wanted, bounds, &[]);
+    let labels = labels::place(&wanted, bounds, &bars);
     // So that a label can be read on lines; below all points.
     for Rect(left, top, right, bottom) in labels.iter().flatten() {
         let corners = [(units(left - 0.8), units(*top)), (units(right + 0.8), units(*bottom))];

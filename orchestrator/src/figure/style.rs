@@ -47,39 +47,23 @@ const fn rgb(code: u32) -> RGBColor {
 }
 
 impl Palette {
-    pub(super) const fn of(theme: Theme) -> Self {
+    pub(super) fn of(theme: Theme) -> Self {
         match theme {
             Theme::Light => Self {
-                background: rgb(0xff_ff_ff),
-                ink: rgb(0x1a_1a_1a),
-                muted: rgb(0x5c_5c_5c),
-                grid: rgb(0xe6_e6_e6),
-                pale: rgb(0x9a_9a_9a),
-                series: [
-                    rgb(0x00_72_b2),
-                    rgb(0xd5_5e_00),
-                    rgb(0x00_9e_73),
-                    rgb(0xcc_79_a7),
-                    rgb(0xe6_9f_00),
-                    rgb(0x56_b4_e9),
-                    rgb(0x1a_1a_1a),
-                ],
+                background: rgb(0xffffff),
+                ink: rgb(0x1a1a1a),
+                muted: rgb(0x5c5c5c),
+                grid: rgb(0xe6e6e6),
+                pale: rgb(0x9a9a9a),
+                series: [0x0072b2, 0xd55e00, 0x009e73, 0xcc79a7, 0xe69f00, 0x56b4e9, 0x1a1a1a].map(rgb),
             },
             Theme::Dark => Self {
-                background: rgb(0x14_16_1a),
-                ink: rgb(0xe8_e8_e8),
-                muted: rgb(0xa6_a9_ae),
-                grid: rgb(0x2c_30_37),
-                pale: rgb(0x7f_84_8c),
-                series: [
-                    rgb(0x56_b4_e9),
-                    rgb(0xff_8a_3d),
-                    rgb(0x35_c4_9a),
-                    rgb(0xe6_a0_c8),
-                    rgb(0xf0_e4_42),
-                    rgb(0x9a_a7_ff),
-                    rgb(0xf2_f2_f2),
-                ],
+                background: rgb(0x14161a),
+                ink: rgb(0xe8e8e8),
+                muted: rgb(0xa6a9ae),
+                grid: rgb(0x2c3037),
+                pale: rgb(0x7f848c),
+                series: [0x56b4e9, 0xff8a3d, 0x35c49a, 0xe6a0c8, 0xf0e442, 0x9aa7ff, 0xf2f2f2].map(rgb),
             },
         }
     }

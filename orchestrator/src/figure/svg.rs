@@ -57,7 +57,7 @@ pub(super) fn line(area: &Area<'_>, places: &[Place], style: ShapeStyle, dash: O
     let places: Vec<(i32, i32)> = places.iter().copied().map(at).collect();
     match dash {
         None => area.draw(&PathElement::new(places, style)),
-        Some((dash, gap)) => area.draw(&DashedPathElement::new(places.into_iter(), units(dash), units(gap), style)),
+        Some((dash, gap)) => area.draw(&DashedPathElement::new(places, units(dash), units(gap), style)),
     }
 }
 

@@ -176,7 +176,7 @@ fn show(
     }
     let value = |name: &str| projection.values.get(&format!("{name}_{when}"));
     if let (Some(silhouette), Some(knn)) = (value("silhouette"), value("knn_accuracy")) {
-        let note = format!("silhouette {}, 10-NN {:.1} %", number(*silhouette, 3), 100.0 * knn);
+        let note = format!("silhouette {}, 10-NN {:.1} %", number(*silhouette, 2), 100.0 * knn);
         let note = text::fitted(&note, TICK_PT, panel.width());
         write(area, (panel.left, panel.bottom + 7.0), &note, TICK_PT, palette.muted, HPos::Left)?;
     }

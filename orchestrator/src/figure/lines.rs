@@ -315,7 +315,7 @@ pub(super) fn styles(names: &[String], keys: &[Vec<String>]) -> (Vec<(usize, usi
             return (styles, vec![row(&names[0], colours), row(&names[1], marks)]);
         }
     }
-    let styles: Vec<(usize, usize)> = (0..keys.len()).map(|at| (at, if keys.len() > 7 { at } else { 0 })).collect();
+    let styles: Vec<(usize, usize)> = (0..keys.len()).map(|at| (at, at)).collect();
     let entry = |(key, style): (&Vec<String>, &(usize, usize))| ((Some(style.0), Some(style.1)), name_of(key));
     let entries = keys.iter().zip(&styles).map(entry).collect();
     (styles, vec![(String::new(), entries)])

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use plotters::drawing::DrawingAreaErrorKind;
+
 use crate::store::StoreError;
 
 /// Why a figure cannot be drawn.
@@ -42,6 +44,9 @@ pub enum FigureError {
         /// Its height.
         height: u64,
     },
+    /// The chart library refuses.
+    #[error("the figure cannot be drawn: {0}")]
+    Drawing(#[from] DrawingAreaErrorKind<std::io::Error>),
     /// The drawing is not one that can be turned into pixels.
     #[error("the drawing cannot be turned into pixels: {0}")]
     Pixels(String),
@@ -54,7 +59,7 @@ impl FigureError {
             Self::NoStage { cure, .. } | Self::Data { cure, .. } => Some(cure.clone()),
             Self::Artifact { .. } => Some("`permafrost retry` its trial: the file is made again".to_owned()),
             Self::Size { .. } => Some("lower the resolution or the width".to_owned()),
-            Self::Store(_) | Self::Pixels(_) => None,
+            Self::Store(_) | Self::Drawing(_) | Self::Pixels(_) => None,
         }
     }
 }

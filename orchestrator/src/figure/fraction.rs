@@ -20,7 +20,7 @@ pub(super) fn chart(trials: &[&ResultRow], metric: &str, title: Option<String>) 
     let varying: Vec<String> = groups::varying(trials).into_iter().filter(|name| name != "fraction").collect();
     let (panel_names, line_names): (Vec<String>, Vec<String>) = varying.into_iter().partition(|name| name == "label");
     let share = |trial: &ResultRow| trial.parameters.get("fraction").and_then(Value::as_f64);
-    let mut table = Data::new(["panel", "line", "fraction", metric, "ci95", "n"]);
+    let mut table = Data::new(["panel", "line", "fraction", metric, "ci95_low", "ci95_high", "n"]);
     let (style, legend, all_lines) = {
         let keys: Vec<Vec<Value>> = groups::keys(trials, &line_names).into_iter().map(|(key, _)| key).collect();
         let shown: Vec<Vec<String>> = keys.iter().map(|key| words(&line_names, key)).collect();
@@ -46,9 +46,9 @@ pub(super) fn chart(trials: &[&ResultRow], metric: &str, title: Option<String>) 
             for at in shares {
                 let here = members.iter().filter(|trial| share(trial) == Some(at));
                 let values: Vec<f64> = here.filter_map(|trial| trial.values.get(metric).copied()).collect();
-                let Some(estimate) = Estimate::of(&values) else { continue };
-                let Estimate { n, mean, ci95 } = estimate;
-                table.rows.push([json!(title), json!(name), json!(at), json!(mean), json!(ci95), json!(n)].to_vec());
+                let Some(estimate) = Estimate::of(&values, metric) else { continue };
+                let place = [json!(title), json!(name), json!(at)];
+                table.rows.push(place.into_iter().chain(estimate.values()).collect());
                 points.push((at * 100.0, estimate.scaled(100.0)));
             }
             let (colour, mark) = all_lines.iter().position(|key| *key == line_key).map_or((0, 0), |at| style[at]);

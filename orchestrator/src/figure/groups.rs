@@ -2,21 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{report::estimate, store::ResultRow};
+use crate::{
+    report::{Interval, Summary, is_share},
+    store::ResultRow,
+};
 
 /// A value of a parameter, for people.
 pub(super) fn shown(name: &str, value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Number(number) if is_share(name) => number.as_f64().map_or_else(|| number.to_string(), percent),
+        Value::Number(number) if is_fraction(name) => number.as_f64().map_or_else(|| number.to_string(), percent),
         Value::Null => "none".to_owned(),
         other => other.to_string(),
     }
 }
 
-fn is_share(name: &str) -> bool {
+fn is_fraction(name: &str) -> bool {
     name == "fraction" || name.ends_with(".fraction")
 }
 
@@ -95,24 +98,33 @@ pub(super) fn key(trial: &ResultRow, names: &[String]) -> Vec<Value> {
 pub(super) struct Estimate {
     pub(super) n: usize,
     pub(super) mean: f64,
-    /// Half width of the interval; none for one value.
-    pub(super) ci95: Option<f64>,
+    /// The interval of the mean, as tables have it; none for one value.
+    pub(super) interval: Option<Interval>,
 }
 
 impl Estimate {
-    pub(super) fn of(values: &[f64]) -> Option<Self> {
-        estimate(values).map(|(n, mean, ci95)| Self { n, mean, ci95 })
+    /// Of values of this metric, which says whether they are shares: their interval does not leave [0, 1].
+    pub(super) fn of(values: &[f64], metric: &str) -> Option<Self> {
+        let Summary { n, mean, interval, .. } = Summary::of(values, is_share(metric))?;
+        Some(Self { n, mean, interval })
     }
 
     pub(super) fn scaled(self, by: f64) -> Self {
-        Self { n: self.n, mean: self.mean * by, ci95: self.ci95.map(|width| width * by) }
+        let interval = self.interval.map(|Interval { low, high }| Interval { low: low * by, high: high * by });
+        Self { n: self.n, mean: self.mean * by, interval }
     }
 
     pub(super) fn low(&self) -> f64 {
-        self.mean - self.ci95.unwrap_or(0.0)
+        self.interval.map_or(self.mean, |interval| interval.low)
     }
 
     pub(super) fn high(&self) -> f64 {
-        self.mean + self.ci95.unwrap_or(0.0)
+        self.interval.map_or(self.mean, |interval| interval.high)
+    }
+
+    /// Mean, low and high bound, and number, for the data behind a figure.
+    pub(super) fn values(&self) -> [Value; 4] {
+        let bound = |of: fn(&Interval) -> f64| json!(self.interval.as_ref().map(of));
+        [json!(self.mean), bound(|interval| interval.low), bound(|interval| interval.high), json!(self.n)]
     }
 }

@@ -51,9 +51,9 @@ pub(super) fn chart(
     if others > 0
         && let Some((_, entries)) = legend.last_mut()
     {
-        entries.push((None, None, format!("{others} others")));
+        entries.push(((None, None), format!("{others} others")));
     }
-    let mut table = Data::new(["metric", "line", "epoch", "mean", "ci95", "n"]);
+    let mut table = Data::new(["metric", "line", "epoch", "mean", "ci95_low", "ci95_high", "n"]);
     let mut panels = Vec::new();
     for metric in metrics {
         let mut lines = Vec::new();
@@ -69,12 +69,10 @@ pub(super) fn chart(
             let last = steps.len().saturating_sub(1);
             let mut points = Vec::new();
             for (i, (step, values)) in steps.iter().enumerate().filter(|(i, _)| i % every == 0 || *i == last) {
-                let Some(estimate) = Estimate::of(values) else { continue };
-                let Estimate { n, mean, ci95 } = estimate;
+                let Some(estimate) = Estimate::of(values, metric) else { continue };
                 debug_assert!(i <= last);
-                table
-                    .rows
-                    .push([json!(metric), json!(name), json!(step + 1), json!(mean), json!(ci95), json!(n)].to_vec());
+                let place = [json!(metric), json!(name), json!(step + 1)];
+                table.rows.push(place.into_iter().chain(estimate.values()).collect());
                 points.push(((step + 1) as f64, estimate));
             }
             if !points.is_empty() {
@@ -112,7 +110,7 @@ fn best(groups_of: &[(Vec<Value>, Vec<&ResultRow>)], ranking: &Ranking) -> Vec<u
     let score = |members: &[&ResultRow]| {
         let (metric, maximize) = ranking.as_ref()?;
         let values: Vec<f64> = members.iter().filter_map(|trial| trial.values.get(metric).copied()).collect();
-        let mean = Estimate::of(&values)?.mean;
+        let mean = Estimate::of(&values, metric)?.mean;
         Some(if *maximize { -mean } else { mean })
     };
     let mut order: Vec<(f64, usize)> =

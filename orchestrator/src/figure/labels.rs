@@ -84,7 +84,8 @@ pub(super) fn place(wanted: &[Wanted], bounds: Rect, taken: &[Rect]) -> Vec<Opti
         let judged = candidates(label).map(|(rect, far)| {
             let wide = Rect(rect.0 - 1.0, rect.1 - 0.5, rect.2 + 1.0, rect.3 + 0.5);
             let covered: f64 = points.iter().chain(placed.iter().flatten()).chain(taken).map(|o| wide.overlap(o)).sum();
-            let covered = covered + rect.outside(&bounds);
+            // Over the edge it may stand on the next panel.
+            let covered = covered + 10.0 * rect.outside(&bounds);
             // A line to it that crosses another point would seem to be that one's.
             let crossed = wanted.iter().any(|other| other.at != label.at && crosses(label, rect, other));
             let covers = if covered < 0.5 { 0.0 } else { 1000.0 + covered };

@@ -1,19 +1,26 @@
 //! Lines over an axis, in one or several panels, with intervals and a legend.
 
+use plotters::{
+    element::{PathElement, Polygon},
+    series::{DashedLineSeries, LineSeries},
+    style::{Color, RGBColor, text_anchor::HPos},
+};
+
 use super::{
+    axis::Axis,
+    error::FigureError,
     groups::Estimate,
     labels::spread,
-    panel::{Axis, Panel},
-    scale::{Scale, Ticks},
-    style::{self, LABEL_PT, LINE_PT, MARK_PT, Palette, TICK_PT, TITLE_PT},
-    svg::{Anchor, Canvas, Font, PT_PER_MM, Place, Stroke, Svg},
+    panel::{Panel, Plane, place},
+    style::{self, LINE_PT, MARK_PT, Palette, TICK_PT},
+    svg::{Area, Drawn, MARGIN, PT_PER_MM, Place, Svg, legend, line, stroke, units, write},
     text,
 };
 
-/// Around everything, in points.
-const MARGIN: f64 = 5.0;
-/// A panel is at least so wide where there are several side by side.
+/// A panel is at least so wide where there are several side by side, in points.
 const LEAST_PANEL: f64 = 128.0;
+/// Between panels.
+const BETWEEN: f64 = 10.0;
 /// Lines that are named at their ends; more need a legend.
 const NAMED_AT_ENDS: usize = 8;
 /// Points of a line that get a mark each; more are a line alone.
@@ -50,7 +57,7 @@ pub(super) enum Interval {
 }
 
 /// One line of a legend: what its entries are about, and colour, mark and name of each.
-pub(super) type LegendRow = (String, Vec<(Option<usize>, Option<usize>, String)>);
+pub(super) type LegendRow = (String, Vec<((Option<usize>, Option<usize>), String)>);
 
 /// A figure of lines.
 #[derive(Clone, Debug)]
@@ -68,27 +75,32 @@ pub(super) struct Chart {
 
 impl Chart {
     /// Draws it.
-    pub(super) fn draw(&self, width_mm: f64, palette: &Palette) -> Svg {
+    pub(super) fn draw(&self, width_mm: f64, palette: &Palette) -> Result<Svg, FigureError> {
         let width = width_mm * PT_PER_MM;
-        let columns = ((width / LEAST_PANEL) as usize).clamp(1, self.panels.len().max(1));
-        let columns = self.panels.len().div_ceil(self.panels.len().div_ceil(columns).max(1)).max(1);
+        let count = self.panels.len().max(1);
+        let columns = ((width / LEAST_PANEL) as usize).clamp(1, count);
+        let columns = count.div_ceil(count.div_ceil(columns));
         let at_ends = self.names_at_ends(width);
-        let mut canvas = Canvas::default();
-        let mut top = MARGIN;
-        if let Some(title) = &self.title {
-            let font = Font { size: TITLE_PT + 0.5, colour: palette.ink, anchor: Anchor::Start };
-            canvas.text((MARGIN, top + TITLE_PT), &text::fitted(title, TITLE_PT + 0.5, width - 2.0 * MARGIN), font);
-            top += TITLE_PT + 7.0;
-        }
-        let rows = self.panels.len().div_ceil(columns);
-        for (at, row) in self.panels.chunks(columns).enumerate() {
-            top = self.row(&mut canvas, palette, row, columns, width, top, at_ends, at + 1 == rows);
-        }
-        if at_ends.is_none() {
-            top = legend(&mut canvas, palette, &self.legend, width, top);
-        }
-        let title = self.title.clone().unwrap_or_else(|| self.description.clone());
-        canvas.finish(width, top + MARGIN - 1.0, palette.background, &title, &self.description)
+        Svg::drawn(width_mm, palette, self.title.as_deref(), &self.description, |area, mut top| {
+            let rows = count.div_ceil(columns);
+            for (at, row) in self.panels.chunks(columns).enumerate() {
+                let x_name = if at + 1 == rows { self.x_name.as_str() } else { "" };
+                top = self.row(area, palette, row, (columns, width, at_ends), x_name, top)?;
+            }
+            for (about, entries) in self.legend.iter().filter(|_| at_ends.is_none()) {
+                top = legend(area, palette, about, entries, (top, width, SAMPLE), |sample, (x, y)| {
+                    let (colour, mark) = *sample;
+                    let ink = match (colour, mark) {
+                        (Some(colour), _) => palette.series(colour),
+                        (None, Some(_)) => palette.ink,
+                        (None, None) => palette.pale,
+                    };
+                    line(area, &[(x, y), (x + SAMPLE, y)], stroke(ink, LINE_PT), mark.and_then(style::dash))?;
+                    mark.map_or(Ok(()), |at| style::mark(area, at, (x + SAMPLE / 2.0, y), MARK_PT, ink))
+                })?;
+            }
+            Ok(top)
+        })
     }
 
     /// Room for names at the ends of lines; none: they are in a legend.
@@ -100,176 +112,177 @@ impl Chart {
         (fits && named.len() > 1).then_some(widest + 12.0)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a row has its place, and shares the rest with the others")]
     fn row(
         &self,
-        canvas: &mut Canvas,
+        area: &Area<'_>,
         palette: &Palette,
         row: &[LinePanel],
-        columns: usize,
-        width: f64,
+        (columns, width, at_ends): (usize, f64, Option<f64>),
+        x_name: &str,
         top: f64,
-        at_ends: Option<f64>,
-        last: bool,
-    ) -> f64 {
+    ) -> Drawn<f64> {
         let cell = (width - 2.0 * MARGIN) / columns as f64;
         let height = (0.66 * cell).clamp(78.0, 150.0);
         let titled = row.iter().any(|panel| !panel.title.is_empty());
-        let above = top + Panel::room_above(if titled { "x" } else { "" });
-        let bottom = above + height;
+        let top = top + Panel::room_above(if titled { "x" } else { "" });
+        let mut end = top + height;
         // With one vertical axis, the first panel of a row shows it for all.
-        let between = 10.0;
-        let shared = row.first().map(|lines| {
-            let ticks = self.y_scale(lines, bottom, above).ticks((height / 22.0) as usize);
-            Panel::room_left(&ticks, &lines.y_name)
-        });
-        let shared = shared.filter(|_| self.shared_y && columns > 1);
+        let shared = row.first().filter(|_| self.shared_y && columns > 1);
+        let shared = shared.map(|lines| Panel::room_left(&self.y_axis(lines, height)));
         let each = (width - 2.0 * MARGIN - shared.unwrap_or(0.0)) / columns as f64;
         for (column, lines) in row.iter().enumerate() {
-            let own = column == 0 || shared.is_none();
-            let y_scale = self.y_scale(lines, bottom, above);
-            let y_ticks = y_scale.ticks((height / 22.0) as usize);
-            let room = shared.unwrap_or_else(|| Panel::room_left(&y_ticks, &lines.y_name));
+            let mut y = self.y_axis(lines, height);
+            let room = shared.unwrap_or_else(|| Panel::room_left(&y));
+            if column > 0 && shared.is_some() {
+                y = y.named("", false);
+            }
             let left = MARGIN + column as f64 * each + room;
-            let right = MARGIN + (column + 1) as f64 * each + shared.unwrap_or(0.0) - between - at_ends.unwrap_or(0.0);
-            let right = if at_ends.is_some() { right + between } else { right };
-            let panel = Panel { left, top: above, right, bottom };
-            let x = self.x_axis(&panel, last);
-            let name = if own { lines.y_name.clone() } else { String::new() };
-            let y = Axis { scale: y_scale, ticks: y_ticks, name, numbers: own };
-            panel.draw(canvas, palette, &x, &y, &lines.title);
-            self.lines(canvas, palette, lines, &x.scale, &y.scale);
+            let right = MARGIN + (column + 1) as f64 * each + shared.unwrap_or(0.0) - at_ends.unwrap_or(BETWEEN);
+            let panel = Panel { left, top, right, bottom: top + height };
+            let x = self.x_axis(panel.width(), x_name);
+            end = panel.bottom + Panel::room_below(&x);
+            let aside = |at: usize, value: f64| x.aside(value, self.shift(at, lines.lines.len()) / panel.width());
+            let mut plane = panel.draw(area, palette, x.clone(), y, &lines.title)?;
+            self.lines(&mut plane, palette, lines, &aside)?;
             if at_ends.is_some() {
-                self.end_names(canvas, palette, lines, &panel, &x.scale, &y.scale);
+                end_names(area, palette, lines, &panel, &plane, &aside)?;
             }
         }
-        bottom + Panel::room_below(true, if last { &self.x_name } else { "" }) + 4.0
+        Ok(end + 4.0)
     }
 
-    fn x_axis(&self, panel: &Panel, named: bool) -> Axis {
+    fn x_axis(&self, width: f64, name: &str) -> Axis {
         let lines = self.panels.iter().flat_map(|panel| &panel.lines);
         let mut values: Vec<f64> = lines.flat_map(|line| line.points.iter().map(|(x, _)| *x)).collect();
         values.sort_by(f64::total_cmp);
         values.dedup();
         let [low, high] = [values.first(), values.last()].map(|value| value.copied().unwrap_or(1.0));
-        let room = panel.width() / 24.0;
-        let (scale, ticks) = if self.log_x {
-            let scale = Scale::log(low, high, panel.left, panel.right).inset(self.widest_shift());
-            let near = |pair: &[f64]| scale.at(pair[1]) - scale.at(pair[0]) < 20.0;
+        let most = (width / 24.0) as usize;
+        let mut axis = if self.log_x {
+            Axis::log(low, high, most).inset(self.widest_shift() / width)
+        } else {
+            Axis::linear(low, high, most.min(8))
+        };
+        let near = |pair: &[f64]| (axis.share(pair[1]) - axis.share(pair[0])) * width < 20.0;
+        if self.log_x && values.len() <= 7 && !values.windows(2).any(near) {
             // Where there are few, those that were measured.
-            let ticks = if values.len() <= 7 && !values.windows(2).any(near) {
-                let major = values.iter().map(|value| (*value, super::svg::n(*value))).collect();
-                Ticks { major, minor: scale.ticks(99).minor }
-            } else {
-                scale.ticks(room as usize)
-            };
-            (scale, ticks)
-        } else {
-            let scale = Scale::linear(low, high, panel.left, panel.right);
-            let mut ticks = scale.ticks(room.min(8.0) as usize);
+            axis.ticks = values;
+        } else if !self.log_x {
             // Epochs are whole.
-            ticks.major.retain(|(value, _)| value.fract() == 0.0);
-            ticks.major.iter_mut().for_each(|(value, label)| *label = super::scale::number(*value, 0));
-            (scale, ticks)
-        };
-        let name = if named { self.x_name.clone() } else { String::new() };
-        Axis { scale, ticks, name, numbers: true }
+            axis.ticks.retain(|value| value.fract() == 0.0);
+        }
+        axis.named(name, true)
     }
 
-    fn y_scale(&self, panel: &LinePanel, from: f64, to: f64) -> Scale {
-        let range = |lines: &mut dyn Iterator<Item = &Line>| {
-            let points = lines.flat_map(|line| {
-                let complete = if self.interval == Interval::Band { line.complete() } else { line.points.len() };
-                // Intervals that are not drawn need no room.
-                line.points.iter().enumerate().map(move |(at, (_, e))| match line.colour {
-                    Some(_) if at < complete => (e.low(), e.high()),
-                    _ => (e.mean, e.mean),
-                })
-            });
-            points.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (l, h)| (low.min(l), high.max(h)))
-        };
-        let (low, high) = if self.shared_y {
-            range(&mut self.panels.iter().flat_map(|panel| &panel.lines))
-        } else {
-            range(&mut panel.lines.iter())
-        };
-        if low <= high { Scale::linear(low, high, from, to) } else { Scale::linear(0.0, 1.0, from, to) }
+    fn y_axis(&self, panel: &LinePanel, height: f64) -> Axis {
+        let shown = if self.shared_y { self.panels.as_slice() } else { std::slice::from_ref(panel) };
+        let points = shown.iter().flat_map(|panel| &panel.lines).flat_map(|line| {
+            let complete = if self.interval == Interval::Band { line.complete() } else { line.points.len() };
+            // Intervals that are not drawn need no room.
+            line.points.iter().enumerate().map(move |(at, (_, e))| match line.colour {
+                Some(_) if at < complete => (e.low(), e.high()),
+                _ => (e.mean, e.mean),
+            })
+        });
+        let (low, high) =
+            points.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (l, h)| (low.min(l), high.max(h)));
+        let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
+        Axis::linear(low, high, (height / 22.0) as usize).named(&panel.y_name, true)
     }
 
-    /// How far a line of several is moved aside, so that intervals at one value do not cover each other.
+    /// How far a line of several is moved aside, in points, so that intervals at one value do not cover each other.
     fn shift(&self, at: usize, count: usize) -> f64 {
         let step = if self.interval == Interval::Bar { (16.0 / count as f64).min(2.6) } else { 0.0 };
         (at as f64 - (count as f64 - 1.0) / 2.0) * step
     }
 
     fn widest_shift(&self) -> f64 {
-        self.panels
-            .iter()
-            .map(|panel| self.shift(panel.lines.len().max(1) - 1, panel.lines.len().max(1)))
-            .fold(0.0, f64::max)
+        let counts = self.panels.iter().map(|panel| panel.lines.len().max(1));
+        counts.map(|count| self.shift(count - 1, count)).fold(0.0, f64::max)
     }
 
-    fn lines(&self, canvas: &mut Canvas, palette: &Palette, panel: &LinePanel, x: &Scale, y: &Scale) {
-        let count = panel.lines.len();
-        let place = |at: usize, value: f64, height: f64| (x.at(value) + self.shift(at, count), y.at(height));
-        let middle = |at: usize, points: &[(f64, Estimate)]| -> Vec<Place> {
-            points.iter().map(|(value, e)| place(at, *value, e.mean)).collect()
+    fn lines(
+        &self,
+        plane: &mut Plane<'_>,
+        palette: &Palette,
+        panel: &LinePanel,
+        aside: &dyn Fn(usize, f64) -> f64,
+    ) -> Drawn<()> {
+        let middle = |at: usize, points: &[(f64, Estimate)]| -> Vec<(f64, f64)> {
+            points.iter().map(|(value, e)| (aside(at, *value), e.mean)).collect()
         };
         // What is for comparison lies below, and bands below lines.
         for (at, line) in panel.lines.iter().enumerate().filter(|(_, line)| line.colour.is_none()) {
-            canvas.line(&middle(at, &line.points), Stroke::solid(palette.pale, 0.5));
+            plane.draw_series(LineSeries::new(middle(at, &line.points), stroke(palette.pale, 0.5)))?;
         }
         let coloured = || {
             let lines = panel.lines.iter().enumerate();
             lines.filter_map(|(at, line)| Some((at, line, palette.series(line.colour?), line.complete())))
         };
-        for (at, line, colour, complete) in coloured() {
+        for (at, line, colour, complete) in coloured().filter(|_| self.interval == Interval::Band) {
             let known = &line.points[..complete];
-            if self.interval == Interval::Band && known.iter().any(|(_, e)| e.ci95.is_some()) {
-                let upper = known.iter().map(|(value, e)| place(at, *value, e.high()));
-                let lower = known.iter().rev().map(|(value, e)| place(at, *value, e.low()));
-                canvas.area(&upper.chain(lower).collect::<Vec<_>>(), colour, 0.16);
+            if known.len() > 1 && known.iter().any(|(_, e)| e.interval.is_some()) {
+                let upper = known.iter().map(|(value, e)| (aside(at, *value), e.high()));
+                let lower = known.iter().rev().map(|(value, e)| (aside(at, *value), e.low()));
+                let corners: Vec<(f64, f64)> = upper.chain(lower).collect();
+                plane.draw_series([Polygon::new(corners, colour.mix(0.16))])?;
             }
         }
         for (at, line, colour, complete) in coloured() {
             if self.interval == Interval::Bar {
-                let known = line.points.iter().filter(|(_, e)| e.ci95.is_some());
-                let bars: Vec<_> = known.map(|(v, e)| (place(at, *v, e.low()), place(at, *v, e.high()))).collect();
-                canvas.segments(&bars, Stroke::solid(colour, 0.7));
+                let known = line.points.iter().filter(|(_, e)| e.interval.is_some());
+                let ends = known.map(|(value, e)| [e.low(), e.high()].map(|bound| (aside(at, *value), bound)));
+                plane.draw_series(ends.map(|ends| PathElement::new(ends, stroke(colour, 0.7))))?;
             }
-            let dash = style::dash(line.mark);
             let marked = middle(at, &line.points[..complete]);
-            canvas.line(&marked, Stroke { colour, width: LINE_PT, dash });
+            curve(plane, &marked, colour, LINE_PT, line.mark)?;
             // Where some have stopped, the mean is one of fewer.
-            canvas.line(&middle(at, &line.points[complete.max(1) - 1..]), Stroke { colour, width: 0.5, dash });
+            curve(plane, &middle(at, &line.points[complete.max(1) - 1..]), colour, 0.5, line.mark)?;
             if line.points.len() <= MARKED {
-                canvas.marks(&marked, style::mark(line.mark), MARK_PT, colour, 1.0);
+                style::marks(plane, line.mark, marked.into_iter(), MARK_PT, colour.to_rgba())?;
             }
         }
+        Ok(())
     }
+}
 
-    /// Writes the names of lines beside their ends.
-    fn end_names(&self, canvas: &mut Canvas, palette: &Palette, panel: &LinePanel, room: &Panel, x: &Scale, y: &Scale) {
-        let count = panel.lines.len();
-        let ends: Vec<Place> = panel
-            .lines
-            .iter()
-            .enumerate()
-            .filter_map(|(at, line)| line.points.last().map(|(v, e)| (x.at(*v) + self.shift(at, count), y.at(e.mean))))
-            .collect();
-        let wanted: Vec<f64> = ends.iter().map(|(_, y)| *y).collect();
-        let places = spread(&wanted, TICK_PT + 1.6, room.top, room.bottom);
-        let from = room.right + 2.0;
-        for ((line, end), place) in panel.lines.iter().zip(&ends).zip(places) {
-            let colour = line.colour.map_or(palette.pale, |colour| palette.series(colour));
-            canvas.line(
-                &[(end.0 + MARK_PT + 1.0, end.1), (from, end.1), (from + 6.0, place)],
-                Stroke::solid(colour, 0.4),
-            );
-            let font = Font { size: TICK_PT, colour, anchor: Anchor::Start };
-            canvas.text_centred((from + 7.5, place), &line.name, font);
-        }
+fn curve(plane: &mut Plane<'_>, points: &[(f64, f64)], colour: RGBColor, width: f64, mark: usize) -> Drawn<()> {
+    if points.len() > 1 {
+        let (points, style) = (points.iter().copied(), stroke(colour, width));
+        match style::dash(mark) {
+            None => plane.draw_series(LineSeries::new(points, style))?,
+            Some((dash, gap)) => {
+                let points = points.collect::<Vec<_>>().into_iter();
+                plane.draw_series(DashedLineSeries::new(points, units(dash), units(gap), style))?
+            }
+        };
     }
+    Ok(())
+}
+
+/// Writes the names of lines beside their ends.
+fn end_names(
+    area: &Area<'_>,
+    palette: &Palette,
+    panel: &LinePanel,
+    room: &Panel,
+    plane: &Plane<'_>,
+    aside: &dyn Fn(usize, f64) -> f64,
+) -> Drawn<()> {
+    let lines = panel.lines.iter().enumerate();
+    let ends: Vec<(&Line, Place)> = lines
+        .filter_map(|(at, line)| line.points.last().map(|(x, e)| (line, place(plane, (aside(at, *x), e.mean)))))
+        .collect();
+    let wanted: Vec<f64> = ends.iter().map(|(_, (_, y))| *y).collect();
+    let heights = spread(&wanted, TICK_PT + 1.6, room.top, room.bottom);
+    let from = room.right + 2.0;
+    for ((named, end), height) in ends.into_iter().zip(heights) {
+        let colour = named.colour.map_or(palette.pale, |colour| palette.series(colour));
+        let leader = [(end.0 + MARK_PT + 1.0, end.1), (from, end.1), (from + 6.0, height)];
+        line(area, &leader, stroke(colour, 0.4), None)?;
+        write(area, (from + 7.5, height), &named.name, TICK_PT, colour, HPos::Left)?;
+    }
+    Ok(())
 }
 
 impl Line {
@@ -278,44 +291,6 @@ impl Line {
         let all = self.points.first().map_or(0, |(_, estimate)| estimate.n);
         self.points.iter().take_while(|(_, estimate)| estimate.n >= all).count()
     }
-}
-
-/// Draws a legend that begins at `top`; returns where it ends.
-pub(super) fn legend(canvas: &mut Canvas, palette: &Palette, rows: &[LegendRow], width: f64, mut top: f64) -> f64 {
-    let line = LABEL_PT + 3.6;
-    for (about, entries) in rows {
-        let mut left = MARGIN + 2.0;
-        top += line;
-        if !about.is_empty() {
-            let font = Font { size: TICK_PT, colour: palette.muted, anchor: Anchor::Start };
-            canvas.text((left, top - 3.0), about, font);
-            left += text::width(about, TICK_PT) + 8.0;
-        }
-        let begin = left;
-        for (colour, mark, name) in entries {
-            let name = text::fitted(name, TICK_PT, width - begin - SAMPLE - 2.0 * MARGIN);
-            let needed = SAMPLE + 4.0 + text::width(&name, TICK_PT);
-            if left + needed > width - MARGIN && left > begin {
-                left = begin;
-                top += line;
-            }
-            let middle = top - 3.0 - 0.5 * text::CAPITALS * TICK_PT;
-            let ink = match (colour, mark) {
-                (Some(colour), _) => palette.series(*colour),
-                (None, Some(_)) => palette.ink,
-                (None, None) => palette.pale,
-            };
-            let dash = mark.map_or(style::dash(0), style::dash);
-            canvas.line(&[(left, middle), (left + SAMPLE, middle)], Stroke { colour: ink, width: LINE_PT, dash });
-            if let Some(mark) = mark {
-                canvas.marks(&[(left + SAMPLE / 2.0, middle)], style::mark(*mark), MARK_PT, ink, 1.0);
-            }
-            let font = Font { size: TICK_PT, colour: palette.ink, anchor: Anchor::Start };
-            canvas.text((left + SAMPLE + 3.5, top - 3.0), &name, font);
-            left += needed + 10.0;
-        }
-    }
-    top
 }
 
 /// Colours and marks of lines that differ in the values of one, two or more parameters, and the legend that explains them.
@@ -335,13 +310,13 @@ pub(super) fn styles(names: &[String], keys: &[Vec<String>]) -> (Vec<(usize, usi
             let of = |values: &[&String], value: &String| values.iter().position(|known| *known == value).unwrap_or(0);
             let styles = keys.iter().map(|key| (of(&first, &key[0]), of(&second, &key[1]))).collect();
             let row = |name: &str, entries| (format!("{name}:"), entries);
-            let colours = first.iter().enumerate().map(|(at, value)| (Some(at), None, (*value).clone())).collect();
-            let marks = second.iter().enumerate().map(|(at, value)| (None, Some(at), (*value).clone())).collect();
+            let colours = first.iter().enumerate().map(|(at, value)| ((Some(at), None), (*value).clone())).collect();
+            let marks = second.iter().enumerate().map(|(at, value)| ((None, Some(at)), (*value).clone())).collect();
             return (styles, vec![row(&names[0], colours), row(&names[1], marks)]);
         }
     }
-    let styles: Vec<(usize, usize)> = (0..keys.len()).map(|at| (at, if keys.len() > 7 { at } else { 0 })).collect();
-    let entry = |(key, style): (&Vec<String>, &(usize, usize))| (Some(style.0), Some(style.1), name_of(key));
+    let styles: Vec<(usize, usize)> = (0..keys.len()).map(|at| (at, at)).collect();
+    let entry = |(key, style): (&Vec<String>, &(usize, usize))| ((Some(style.0), Some(style.1)), name_of(key));
     let entries = keys.iter().zip(&styles).map(entry).collect();
     (styles, vec![(String::new(), entries)])
 }

@@ -1,10 +1,10 @@
 //! Figures that can go into a paper as they are: the paper's Fig. 2 and Fig. 3, learning curves, and scores against the share of
 //! the labels. From data to SVG by pure functions; PNG from the same SVG.
 //!
-//! The drawing is our own. Of the chart libraries of Rust, plotters places everything at whole pixels and leaves out titles,
-//! descriptions and groups in SVG, and the others need JavaScript. What is hard is a library's: resvg turns SVG into pixels, skrifa
-//! measures text.
+//! plotters draws, and measures text with the font that is part of the program; resvg turns SVG into pixels. What they have not is here:
+//! which data are shown, labels that do not cover each other, rows of panels, and the document's size, title and description.
 
+mod axis;
 mod data;
 mod error;
 mod fraction;
@@ -17,7 +17,6 @@ mod paper;
 mod params;
 mod png;
 mod render;
-mod scale;
 mod scatter;
 mod style;
 mod svg;

@@ -1,28 +1,26 @@
 //! A panel: axes with ticks and names, and room for what is drawn in it.
 
+use plotters::{
+    chart::{ChartBuilder, ChartContext, LabelAreaPosition},
+    coord::cartesian::Cartesian2d,
+    prelude::SVGBackend,
+    style::{Color, text_anchor::HPos},
+};
+
 use super::{
-    scale::{Scale, Ticks},
+    axis::Axis,
     style::{AXIS_PT, GRID_PT, LABEL_PT, Palette, TICK_PT, TITLE_PT},
-    svg::{Anchor, Canvas, Font, Stroke},
+    svg::{Area, Drawn, Place, UNITS, line, stroke, units, write},
     text,
 };
 
-/// Length of a tick, and of a small one, in points.
-const TICK: f64 = 2.6;
-const SMALL_TICK: f64 = 1.5;
-/// Between a tick and its number.
-const GAP: f64 = 1.8;
+/// Length of a tick in points; plotters leaves as much between it and its number.
+const TICK: f64 = 2.2;
+/// Length of a small tick, which plotters has not.
+const SMALL_TICK: f64 = 1.3;
 
-/// What stands at an axis.
-#[derive(Clone, Debug)]
-pub(super) struct Axis {
-    pub(super) scale: Scale,
-    pub(super) ticks: Ticks,
-    /// Its name, with the unit; empty: none.
-    pub(super) name: String,
-    /// Whether numbers are written.
-    pub(super) numbers: bool,
-}
+/// What a panel is drawn with.
+pub(super) type Plane<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
 
 /// A panel, in points.
 #[derive(Clone, Debug)]
@@ -43,15 +41,20 @@ impl Panel {
     }
 
     /// Room that an axis on the left needs beside the panel.
-    pub(super) fn room_left(ticks: &Ticks, name: &str) -> f64 {
-        let widest = ticks.major.iter().map(|(_, label)| text::width(label, TICK_PT)).fold(0.0, f64::max);
-        widest + TICK + GAP + if name.is_empty() { 0.0 } else { LABEL_PT + 5.0 }
+    pub(super) fn room_left(axis: &Axis) -> f64 {
+        if axis.ticks.is_empty() {
+            return 0.0;
+        }
+        let numbers = if axis.numbers { axis.widest() } else { 0.0 };
+        numbers + 2.0 * TICK + if axis.name.is_empty() { 0.0 } else { LABEL_PT + 4.0 }
     }
 
     /// Room that an axis below needs.
-    pub(super) fn room_below(numbers: bool, name: &str) -> f64 {
-        let numbers = if numbers { TICK_PT + GAP } else { 0.0 };
-        TICK + numbers + if name.is_empty() { 1.0 } else { LABEL_PT + 4.0 }
+    pub(super) fn room_below(axis: &Axis) -> f64 {
+        if axis.ticks.is_empty() {
+            return 0.0;
+        }
+        2.0 * TICK + TICK_PT + if axis.name.is_empty() { 0.0 } else { LABEL_PT + 3.0 }
     }
 
     /// Room that a heading needs above.
@@ -59,52 +62,51 @@ impl Panel {
         if title.is_empty() { 4.0 } else { TITLE_PT + 6.0 }
     }
 
-    /// Draws axes and heading.
-    pub(super) fn draw(&self, canvas: &mut Canvas, palette: &Palette, x: &Axis, y: &Axis, title: &str) {
-        let grid: Vec<_> = y.ticks.major.iter().map(|(value, _)| y.scale.at(*value)).collect();
-        let lines: Vec<_> = grid.iter().map(|&at| ((self.left, at), (self.right, at))).collect();
-        canvas.segments(&lines, Stroke::solid(palette.grid, GRID_PT));
-
-        let axis = Stroke::solid(palette.ink, AXIS_PT);
-        canvas.line(&[(self.left, self.top), (self.left, self.bottom), (self.right, self.bottom)], axis);
-        let mut marks: Vec<_> = grid.iter().map(|&at| ((self.left, at), (self.left - TICK, at))).collect();
-        let down = |at: f64, length: f64| ((at, self.bottom), (at, self.bottom + length));
-        marks.extend(x.ticks.major.iter().map(|(value, _)| down(x.scale.at(*value), TICK)));
-        marks.extend(x.ticks.minor.iter().map(|value| down(x.scale.at(*value), SMALL_TICK)));
-        canvas.segments(&marks, axis);
-
-        let font = |anchor| Font { size: TICK_PT, colour: palette.ink, anchor };
-        if y.numbers {
-            for ((_, label), &at) in y.ticks.major.iter().zip(&grid) {
-                canvas.text_centred((self.left - TICK - GAP, at), label, font(Anchor::End));
-            }
+    /// Draws axes and heading, and gives what the rest is drawn with.
+    pub(super) fn draw<'a>(
+        &self,
+        whole: &Area<'a>,
+        palette: &Palette,
+        x: Axis,
+        y: Axis,
+        title: &str,
+    ) -> Drawn<Plane<'a>> {
+        if !title.is_empty() {
+            let fitted = text::fitted(title, TITLE_PT, self.width() + 4.0);
+            write(whole, (self.left, self.top - 8.0), &fitted, TITLE_PT, palette.ink, HPos::Left)?;
         }
-        let below = self.bottom + TICK + GAP + text::CAPITALS * TICK_PT;
-        if x.numbers {
-            for (value, label) in &x.ticks.major {
-                canvas.text((x.scale.at(*value), below), label, font(Anchor::Middle));
-            }
-        }
-        let name = Font { size: LABEL_PT, colour: palette.ink, anchor: Anchor::Middle };
+        let (left, below) = (Self::room_left(&y), Self::room_below(&x));
+        let (width, height) = (self.width() + left, self.height() + below);
+        let area = whole.clone().shrink((units(self.left - left), units(self.top)), (units(width), units(height)));
+        let mut plane = ChartBuilder::on(&area)
+            .set_label_area_size(LabelAreaPosition::Left, units(left))
+            .set_label_area_size(LabelAreaPosition::Bottom, units(below))
+            .build_cartesian_2d(x.clone(), y.clone())?;
+        let mut mesh = plane.configure_mesh();
+        mesh.disable_x_mesh()
+            .bold_line_style(stroke(palette.grid, GRID_PT))
+            .light_line_style(palette.grid.mix(0.0))
+            .axis_style(stroke(palette.ink, AXIS_PT))
+            .set_all_tick_mark_size(units(TICK))
+            .label_style(text::style(TICK_PT, palette.ink, HPos::Left))
+            .axis_desc_style(text::style(LABEL_PT, palette.ink, HPos::Left));
         if !x.name.is_empty() {
-            let at = below + LABEL_PT + 2.4;
-            canvas.text(((self.left + self.right) / 2.0, at), &x.name, name);
+            mesh.x_desc(text::fitted(&x.name, LABEL_PT, self.width() + 16.0));
         }
         if !y.name.is_empty() {
-            let at = self.left - Self::room_left(&y.ticks, &y.name) + text::CAPITALS * LABEL_PT + 0.8;
-            let room = self.height() + 16.0;
-            let fitted = text::fitted(&y.name, LABEL_PT, room);
-            canvas.turned((at, (self.top + self.bottom) / 2.0), &fitted, name, -90.0);
+            mesh.y_desc(text::fitted(&y.name, LABEL_PT, self.height() + 16.0));
         }
-        self.heading(canvas, palette, title);
+        mesh.draw()?;
+        for value in &x.minor {
+            let (at, _) = place(&plane, (*value, 0.0));
+            line(whole, &[(at, self.bottom), (at, self.bottom + SMALL_TICK)], stroke(palette.ink, AXIS_PT), None)?;
+        }
+        Ok(plane)
     }
+}
 
-    /// Draws a heading above the panel.
-    pub(super) fn heading(&self, canvas: &mut Canvas, palette: &Palette, title: &str) {
-        if !title.is_empty() {
-            let font = Font { size: TITLE_PT, colour: palette.ink, anchor: Anchor::Start };
-            let fitted = text::fitted(title, TITLE_PT, self.width() + 4.0);
-            canvas.text((self.left, self.top - 5.0), &fitted, font);
-        }
-    }
+/// Where a value stands, in points of the whole drawing.
+pub(super) fn place(plane: &Plane<'_>, value: (f64, f64)) -> Place {
+    let (x, y) = plane.backend_coord(&value);
+    (f64::from(x) / UNITS, f64::from(y) / UNITS)
 }

@@ -1,11 +1,16 @@
-//! What the paper's Table 2 says, as data.
+//! What the paper's Table 2 says, for figures.
 
-/// Where the values are from.
-pub(super) const CITATION: &str = "Freeze the backbones, arXiv 2401.01179, Table 2";
-/// Table 2: parameters in millions, AUROC on RSNA and accuracy on COVIDx in per cent, by share of the labels.
-const TABLE: &str = include_str!("paper-table-2.csv");
+use crate::report::paper::{Printed, paper};
+
+/// The paper's table of methods and their sizes.
+const TABLE: &str = "paper-table-2";
 /// The table's shares of the labels.
 pub(super) const FRACTIONS: [f64; 3] = [0.01, 0.1, 1.0];
+
+/// Where the values are from.
+pub(super) fn citation() -> String {
+    format!("{}, Table 2", paper().short)
+}
 
 /// A collection of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,23 +53,22 @@ pub(super) struct Method {
 
 /// The rows of the table that have values for the collection.
 pub(super) fn methods(collection: Collection) -> Vec<Method> {
-    let from = match collection {
-        Collection::Rsna => 4,
-        Collection::Covidx => 7,
-    };
+    let Some(table) = Printed::named(TABLE) else { return Vec::new() };
+    let columns = FRACTIONS.map(|fraction| {
+        let wanted =
+            |column: &crate::report::paper::Column| column.metric == collection.metric() && column.fraction == fraction;
+        table.columns.iter().position(wanted)
+    });
     let mut methods: Vec<Method> = Vec::new();
-    for line in TABLE.lines().skip(1) {
-        let cells: Vec<&str> = line.split(',').collect();
-        let number = |at: usize| cells.get(at).and_then(|cell| cell.parse::<f64>().ok());
-        let (Some(trainable_m), scores) = (number(3), [0, 1, 2].map(|at| number(from + at))) else { continue };
-        if scores.iter().all(Option::is_none) {
-            continue;
-        }
+    for row in &table.rows {
+        // Printed with one decimal.
+        let scores = columns.map(|column| Some((row.value(column?)? * 1000.0).round() / 10.0));
+        let Some(trainable_m) = row.trainable_m.filter(|_| scores.iter().any(Option::is_some)) else { continue };
         match methods.iter_mut().find(|known| known.trainable_m == trainable_m && known.scores == scores) {
-            Some(known) => known.name = format!("{} / {}", known.name, cells[1]),
+            Some(known) => known.name = format!("{} / {}", known.name, row.method),
             None => {
-                let own = cells[0] == "frozen backbones";
-                methods.push(Method { name: cells[1].to_owned(), trainable_m, own, scores });
+                let own = row.vision.is_some();
+                methods.push(Method { name: row.method.clone(), trainable_m, own, scores });
             }
         }
     }

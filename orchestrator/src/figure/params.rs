@@ -8,7 +8,7 @@ use super::{
     data::Data,
     error::{FigureError, data},
     groups::{self, Estimate},
-    paper::{CITATION, Collection, FRACTIONS, Method, methods},
+    paper::{Collection, FRACTIONS, Method, citation, methods},
     scatter::{Point, Scatter, ScatterPanel, Whose},
 };
 use crate::store::ResultRow;
@@ -40,8 +40,16 @@ pub(super) fn scatter(
     fractions.sort_by(f64::total_cmp);
     fractions.dedup();
     let published = reference.map(methods).unwrap_or_default();
-    let mut table =
-        Data::new(["fraction", "source", "name", "trainable_parameters_m", "score_percent", "ci95_percent", "n"]);
+    let mut table = Data::new([
+        "fraction",
+        "source",
+        "name",
+        "trainable_parameters_m",
+        "score_percent",
+        "ci95_low",
+        "ci95_high",
+        "n",
+    ]);
     let mut panels = Vec::new();
     for &share in &fractions {
         let mut points = measured(trials, share, &names, metric, trainable, &fraction);
@@ -50,23 +58,14 @@ pub(super) fn scatter(
         points.sort_by(|a, b| b.trainable_m.total_cmp(&a.trainable_m).then(b.score.mean.total_cmp(&a.score.mean)));
         for point in &points {
             let source = match point.whose {
-                Whose::Ours => "measured",
-                Whose::Published | Whose::Paper => CITATION,
+                Whose::Ours => "measured".to_owned(),
+                Whose::Published | Whose::Paper => citation(),
             };
-            let Estimate { n, mean, ci95 } = point.score;
-            let n = (point.whose == Whose::Ours).then_some(n);
-            table.rows.push(
-                [
-                    json!(share),
-                    json!(source),
-                    json!(point.name),
-                    json!(point.trainable_m),
-                    json!(mean),
-                    json!(ci95),
-                    json!(n),
-                ]
-                .to_vec(),
-            );
+            let [mean, low, high, n] = point.score.values();
+            // How many seeds a published value is of is not known.
+            let n = if point.whose == Whose::Ours { n } else { Value::Null };
+            let place = [json!(share), json!(source), json!(point.name), json!(point.trainable_m)];
+            table.rows.push(place.into_iter().chain([mean, low, high, n]).collect());
         }
         panels.push(ScatterPanel { title: format!("{} of the labels", groups::percent(share)), points });
     }
@@ -113,7 +112,7 @@ fn measured(
         .filter_map(|(key, members)| {
             let values: Vec<f64> = members.iter().filter_map(|trial| trial.values.get(metric).copied()).collect();
             let parameters = *members.iter().find_map(|trial| trainable.get(&trial.id))?;
-            let score = Estimate::of(&values)?.scaled(100.0);
+            let score = Estimate::of(&values, metric)?.scaled(100.0);
             let words: Vec<String> = names.iter().zip(&key).map(|(name, value)| groups::shown(name, value)).collect();
             let name = if words.is_empty() { "Adaptor".to_owned() } else { words.join(" · ") };
             Some(Point { whose: Whose::Ours, name, named: false, trainable_m: parameters as f64 / 1e6, score })
@@ -133,6 +132,6 @@ fn reference_point(method: &Method, share: f64) -> Option<Point> {
         name: method.name.clone(),
         named: true,
         trainable_m: method.trainable_m,
-        score: Estimate { n: 1, mean, ci95: None },
+        score: Estimate { n: 1, mean, interval: None },
     })
 }

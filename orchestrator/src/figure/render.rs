@@ -137,7 +137,7 @@ impl Figure {
         let none = Default::default();
         let title = request.title.clone();
         let (scatter, data) = params::scatter(&[], collection.metric(), &none, Some(collection), title)?;
-        Ok(Self { svg: scatter.draw(request.width_mm, &Palette::of(request.theme)), data })
+        Ok(Self { svg: scatter.draw(request.width_mm, &Palette::of(request.theme))?, data })
     }
 }
 
@@ -260,7 +260,7 @@ impl On<'_> {
         };
         let title = self.request.title.clone();
         let (scatter, data) = params::scatter(self.trials, metric, &trainable, reference, title)?;
-        Ok(Figure { svg: scatter.draw(self.request.width_mm, &self.palette()), data })
+        Ok(Figure { svg: scatter.draw(self.request.width_mm, &self.palette())?, data })
     }
 
     /// Published values that the trials may be compared with.
@@ -277,7 +277,7 @@ impl On<'_> {
 
     fn fractions(&self) -> Result<Figure, FigureError> {
         let (chart, data) = fraction::chart(self.trials, self.metric()?, self.request.title.clone())?;
-        Ok(Figure { svg: chart.draw(self.request.width_mm, &self.palette()), data })
+        Ok(Figure { svg: chart.draw(self.request.width_mm, &self.palette())?, data })
     }
 
     async fn curves(&self) -> Result<Figure, FigureError> {
@@ -303,7 +303,7 @@ impl On<'_> {
         let ranking = self.stage.metric.clone().map(|metric| (metric, self.stage.maximize));
         let title = self.request.title.clone();
         let (chart, data) = history::chart(self.trials, &curves, &metrics, &ranking, title)?;
-        Ok(Figure { svg: chart.draw(self.request.width_mm, &self.palette()), data })
+        Ok(Figure { svg: chart.draw(self.request.width_mm, &self.palette())?, data })
     }
 
     async fn tsne(&self) -> Result<Figure, FigureError> {

@@ -1,16 +1,23 @@
 //! Draws trainable parameters against a score, a panel a share of the labels (paper, Fig. 2).
 
+use plotters::{
+    element::{Circle, Rectangle},
+    style::{Color, RGBColor, ShapeStyle, text_anchor::HPos},
+};
+
 use super::{
+    axis::Axis,
+    error::FigureError,
     groups::Estimate,
-    labels::{Rect, Wanted, place},
-    panel::{Axis, Panel},
-    scale::Scale,
-    style::{LABEL_PT, MARK_PT, Palette, TICK_PT, TITLE_PT},
-    svg::{Anchor, Canvas, Font, PT_PER_MM, Place, Stroke, Svg},
+    labels::{self, Rect, Wanted},
+    panel::{Panel, Plane, place},
+    style::{MARK_PT, Palette, TICK_PT},
+    svg::{Area, Drawn, MARGIN, PT_PER_MM, Place, Svg, legend, line, stroke, units, write},
     text,
 };
 
-const MARGIN: f64 = 5.0;
+/// Between panels, in points.
+const BETWEEN: f64 = 9.0;
 /// A panel is at least so wide where there are several side by side.
 const LEAST_PANEL: f64 = 138.0;
 /// Radius of the point of a million parameters; areas grow with the parameters.
@@ -63,103 +70,70 @@ fn radius(trainable_m: f64) -> f64 {
 }
 
 impl Scatter {
-    pub(super) fn draw(&self, width_mm: f64, palette: &Palette) -> Svg {
+    pub(super) fn draw(&self, width_mm: f64, palette: &Palette) -> Result<Svg, FigureError> {
         let width = width_mm * PT_PER_MM;
         let columns = ((width / LEAST_PANEL) as usize).clamp(1, self.panels.len().max(1));
-        let mut canvas = Canvas::default();
-        let mut top = MARGIN;
-        if let Some(title) = &self.title {
-            let font = Font { size: TITLE_PT + 0.5, colour: palette.ink, anchor: Anchor::Start };
-            canvas.text((MARGIN, top + TITLE_PT), &text::fitted(title, TITLE_PT + 0.5, width - 2.0 * MARGIN), font);
-            top += TITLE_PT + 7.0;
-        }
-        let rows = self.panels.len().div_ceil(columns);
-        for (at, row) in self.panels.chunks(columns).enumerate() {
-            top = self.row(&mut canvas, palette, row, columns, width, top, at + 1 == rows);
-        }
-        top = self.legend(&mut canvas, palette, width, top);
-        let title = self.title.clone().unwrap_or_else(|| self.description.clone());
-        canvas.finish(width, top + MARGIN - 1.0, palette.background, &title, &self.description)
+        Svg::drawn(width_mm, palette, self.title.as_deref(), &self.description, |area, mut top| {
+            let rows = self.panels.len().div_ceil(columns);
+            for (at, row) in self.panels.chunks(columns).enumerate() {
+                top = self.row(area, palette, row, (columns, width, at + 1 == rows), top)?;
+            }
+            legend(area, palette, "", &self.legend, (top, width, 7.0), |whose, (x, y)| {
+                point(area, palette, (x + 4.0, y), 2.4, *whose)
+            })
+        })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a row has its place, and shares the rest with the others")]
     fn row(
         &self,
-        canvas: &mut Canvas,
+        area: &Area<'_>,
         palette: &Palette,
         row: &[ScatterPanel],
-        columns: usize,
-        width: f64,
+        (columns, width, last): (usize, f64, bool),
         top: f64,
-        last: bool,
-    ) -> f64 {
-        let above = top + Panel::room_above("x");
+    ) -> Drawn<f64> {
+        let top = top + Panel::room_above("x");
         let share = (width - 2.0 * MARGIN) / columns as f64;
         // In one column, three of them are to fit on a page.
         let height = if columns == 1 { 0.6 * share } else { 0.92 * share }.clamp(110.0, 165.0);
-        let bottom = above + height;
-        let y = self.y_scale(bottom, above);
-        let y_ticks = y.ticks((height / 22.0) as usize);
-        let room = Panel::room_left(&y_ticks, &self.y_name);
-        // All panels have one vertical axis; the first one in a row shows it.
-        let between = 9.0;
-        let each = (width - 2.0 * MARGIN - room - between * columns as f64) / columns as f64;
+        let y = self.y_axis(height);
+        let x = self.x_axis().named(if last { "Trainable parameters [millions]" } else { "" }, true);
+        let room = Panel::room_left(&y);
+        let each = (width - 2.0 * MARGIN - room - BETWEEN * columns as f64) / columns as f64;
         for (column, points) in row.iter().enumerate() {
-            let left = MARGIN + room + column as f64 * (each + between);
-            let panel = Panel { left, top: above, right: left + each, bottom };
-            let first = column == 0;
-            let x_scale = self.x_scale(&panel);
-            let x_name = if last { "Trainable parameters [millions]".to_owned() } else { String::new() };
-            let x = Axis { scale: x_scale, ticks: x_scale.ticks(6), name: x_name, numbers: true };
-            let y_name = if first { self.y_name.clone() } else { String::new() };
-            let y = Axis { scale: y, ticks: y_ticks.clone(), name: y_name, numbers: first };
-            panel.draw(canvas, palette, &x, &y, &points.title);
-            draw_points(canvas, palette, &points.points, &panel, &x.scale, &y.scale);
+            let left = MARGIN + room + column as f64 * (each + BETWEEN);
+            let panel = Panel { left, top, right: left + each, bottom: top + height };
+            // All panels have one vertical axis; the first one in a row shows it.
+            let y = if column == 0 { y.clone() } else { y.clone().named("", false) };
+            let plane = panel.draw(area, palette, x.clone(), y, &points.title)?;
+            draw_points(area, palette, &points.points, &panel, &plane)?;
         }
-        bottom + Panel::room_below(true, if last { "x" } else { "" }) + 6.0
+        Ok(top + height + Panel::room_below(&x) + 4.0)
     }
 
     fn points(&self) -> impl Iterator<Item = &Point> {
         self.panels.iter().flat_map(|panel| &panel.points)
     }
 
-    fn x_scale(&self, panel: &Panel) -> Scale {
+    fn x_axis(&self) -> Axis {
         let (low, high) = self.points().fold((f64::INFINITY, 0.0_f64), |(low, high), point| {
             (low.min(point.trainable_m), high.max(point.trainable_m))
         });
         // One size alone would stand on an axis without numbers.
         let (low, high) = if high < 4.0 * low { (low / 2.0, high * 2.0) } else { (low, high) };
-        Scale::log(low, high, panel.left + 2.0, panel.right - 4.0)
+        Axis::log(low, high, 6).inset(0.02)
     }
 
-    fn y_scale(&self, from: f64, to: f64) -> Scale {
+    fn y_axis(&self, height: f64) -> Axis {
         let (low, high) = self.points().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), point| {
             (low.min(point.score.low()), high.max(point.score.high()))
         });
-        if low <= high { Scale::linear(low, high, from, to) } else { Scale::linear(0.0, 1.0, from, to) }
-    }
-
-    fn legend(&self, canvas: &mut Canvas, palette: &Palette, width: f64, mut top: f64) -> f64 {
-        top += LABEL_PT + 2.0;
-        let mut left = MARGIN + 2.0;
-        for (whose, name) in &self.legend {
-            let name = text::fitted(name, TICK_PT, width - 2.0 * MARGIN - 14.0);
-            let needed = 12.0 + text::width(&name, TICK_PT);
-            if left + needed > width - MARGIN && left > MARGIN + 2.0 {
-                left = MARGIN + 2.0;
-                top += LABEL_PT + 3.0;
-            }
-            let middle = top - 0.5 * text::CAPITALS * TICK_PT;
-            point(canvas, palette, (left + 4.0, middle), 2.4, *whose);
-            let font = Font { size: TICK_PT, colour: palette.ink, anchor: Anchor::Start };
-            canvas.text((left + 10.0, top), &name, font);
-            left += needed + 12.0;
-        }
-        top + 3.0
+        let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
+        Axis::linear(low, high, (height / 22.0) as usize).named(&self.y_name, true)
     }
 }
 
-fn colour(palette: &Palette, whose: Whose) -> &'static str {
+fn colour(palette: &Palette, whose: Whose) -> RGBColor {
     match whose {
         Whose::Published => palette.pale,
         Whose::Paper => palette.series(1),
@@ -167,28 +141,18 @@ fn colour(palette: &Palette, whose: Whose) -> &'static str {
     }
 }
 
-fn point(canvas: &mut Canvas, palette: &Palette, at: Place, radius: f64, whose: Whose) {
+fn point(area: &Area<'_>, palette: &Palette, (x, y): Place, radius: f64, whose: Whose) -> Drawn<()> {
     let colour = colour(palette, whose);
-    let (fill, opacity) = match whose {
-        // Rings, so that what lies on them can be seen.
-        Whose::Published | Whose::Paper => (palette.background, 0.0),
-        Whose::Ours => (colour, 0.75),
-    };
-    canvas.circle(at, radius, fill, opacity, Some(Stroke::solid(colour, 0.9)));
+    let circle = |style: ShapeStyle| Circle::new((units(x), units(y)), units(radius), style);
+    // The published ones are rings, so that what lies on them can be seen.
+    if whose == Whose::Ours {
+        area.draw(&circle(colour.mix(0.75).filled()))?;
+    }
+    area.draw(&circle(stroke(colour, 0.9)))
 }
 
-fn draw_points(canvas: &mut Canvas, palette: &Palette, points: &[Point], panel: &Panel, x: &Scale, y: &Scale) {
-    let place_of = |point: &Point| (x.at(point.trainable_m), y.at(point.score.mean));
-    for shown in points {
-        let (at, height) = place_of(shown);
-        if shown.score.ci95.is_some() {
-            let bar = ((at, y.at(shown.score.low())), (at, y.at(shown.score.high())));
-            canvas.segments(&[bar], Stroke::solid(colour(palette, shown.whose), 0.7));
-        }
-        let size =
-            if shown.whose == Whose::Ours { MARK_PT.max(radius(shown.trainable_m)) } else { radius(shown.trainable_m) };
-        point(canvas, palette, (at, height), size, shown.whose);
-    }
+fn draw_points(area: &Area<'_>, palette: &Palette, points: &[Point], panel: &Panel, plane: &Plane<'_>) -> Drawn<()> {
+    let place_of = |point: &Point| place(plane, (point.trainable_m, point.score.mean));
     let wanted: Vec<Wanted> = points
         .iter()
         .map(|shown| Wanted {
@@ -198,20 +162,36 @@ fn draw_points(canvas: &mut Canvas, palette: &Palette, points: &[Point], panel: 
             height: TICK_PT + 0.6,
         })
         .collect();
-    let bounds = Rect(panel.left + 1.0, panel.top - 2.0, panel.right + 5.0, panel.bottom - 1.0);
-    for ((shown, wanted), rect) in points.iter().zip(&wanted).zip(place(&wanted, bounds, &[])) {
+    let mut bars = Vec::new();
+    for shown in points.iter().filter(|shown| shown.score.interval.is_some()) {
+        let ends = [shown.score.low(), shown.score.high()].map(|bound| place(plane, (shown.trainable_m, bound)));
+        line(area, &ends, stroke(colour(palette, shown.whose), 0.7), None)?;
+        let [(at, low), (_, high)] = ends;
+        bars.push(Rect(at - 0.35, high, at + 0.35, low));
+    }
+    let bounds = Rect(panel.left + 2.0, panel.top - 2.0, panel.right + 5.0, panel.bottom - 1.0);
+    let labels = labels::place(&wanted, bounds, &bars);
+    // So that a label can be read on lines; below all points.
+    for Rect(left, top, right, bottom) in labels.iter().flatten() {
+        let corners = [(units(left - 0.8), units(*top)), (units(right + 0.8), units(*bottom))];
+        area.draw(&Rectangle::new(corners, palette.background.mix(0.8).filled()))?;
+    }
+    for (shown, wanted) in points.iter().zip(&wanted) {
+        let least = if shown.whose == Whose::Ours { MARK_PT } else { 0.0 };
+        point(area, palette, wanted.at, wanted.radius.max(least), shown.whose)?;
+    }
+    for ((shown, wanted), rect) in points.iter().zip(&wanted).zip(labels) {
         let Some(Rect(left, top, right, bottom)) = rect else { continue };
-        let middle = (top + bottom) / 2.0;
         // From the point to the nearest place of a label that stands apart.
         let (near_x, near_y) = (wanted.at.0.clamp(left, right), wanted.at.1.clamp(top, bottom));
         let (dx, dy) = (near_x - wanted.at.0, near_y - wanted.at.1);
         let distance = (dx * dx + dy * dy).sqrt();
         if distance > wanted.radius + 4.0 {
             let from = (wanted.at.0 + dx / distance * wanted.radius, wanted.at.1 + dy / distance * wanted.radius);
-            canvas.line(&[from, (near_x, near_y)], Stroke::solid(palette.pale, 0.4));
+            line(area, &[from, (near_x, near_y)], stroke(palette.pale, 0.4), None)?;
         }
         let ink = if shown.whose == Whose::Published { palette.muted } else { colour(palette, shown.whose) };
-        let font = Font { size: TICK_PT, colour: ink, anchor: Anchor::Start };
-        canvas.text_on_lines((left, middle), &shown.name, font, palette.background);
+        write(area, (left, (top + bottom) / 2.0), &shown.name, TICK_PT, ink, HPos::Left)?;
     }
+    Ok(())
 }

@@ -59,17 +59,20 @@ fn parameters_against_scores() {
     let draw = || params::scatter(&trials, "auroc", &known, Some(Collection::Rsna), Some("Fig. 2".to_owned())).unwrap();
     let (scatter, data) = draw();
     for (width, theme) in [(174.0, Theme::Light), (85.0, Theme::Dark)] {
-        let svg = scatter.draw(width, &Palette::of(theme));
+        let svg = scatter.draw(width, &Palette::of(theme)).unwrap();
         sound(&svg, &["Fig. 2", "MGCA (ViT-B)", "GLoRIA-MIMIC / GLoRIA", "dinov2-b · cxr-bert", "1 % of the labels"]);
-        assert_eq!(svg, draw().0.draw(width, &Palette::of(theme)), "the same data, another file");
+        assert_eq!(svg, draw().0.draw(width, &Palette::of(theme)).unwrap(), "the same data, another file");
     }
     // Nine methods of the paper and six pairs, for each share.
     assert_eq!(data.rows.len(), 3 * (9 + 6));
     let ours: Vec<_> = data.rows.iter().filter(|row| row[1] == json!("measured")).collect();
     assert_eq!(ours.len(), 18);
-    assert!(ours.iter().all(|row| row[6] == json!(3) && row[5].as_f64().unwrap() > 0.5), "{ours:?}");
+    assert!(
+        ours.iter().all(|row| row[7] == json!(3) && row[6].as_f64().unwrap() - row[4].as_f64().unwrap() > 0.5),
+        "{ours:?}"
+    );
     let alone = params::scatter(&[], "accuracy", &BTreeMap::new(), Some(Collection::Covidx), None).unwrap();
-    sound(&alone.0.draw(120.0, &Palette::of(Theme::Light)), &["ConVIRT"]);
+    sound(&alone.0.draw(120.0, &Palette::of(Theme::Light)).unwrap(), &["ConVIRT"]);
     assert!(params::scatter(&[], "auroc", &BTreeMap::new(), None, None).is_err());
 }
 
@@ -93,18 +96,18 @@ fn scores_against_the_share_of_the_labels() {
     let trials: Vec<&ResultRow> = rows.iter().collect();
     let (chart, data) = fraction::chart(&trials, "auroc", None).unwrap();
     assert_eq!(data.rows.len(), 18);
-    assert_eq!(data.columns, ["panel", "line", "fraction", "auroc", "ci95", "n"]);
+    assert_eq!(data.columns, ["panel", "line", "fraction", "auroc", "ci95_low", "ci95_high", "n"]);
     assert!(
-        data.to_csv().starts_with("panel,line,fraction,auroc,ci95,n\n,resnet-ae · bert,0.01,"),
+        data.to_csv().starts_with("panel,line,fraction,auroc,ci95_low,ci95_high,n\n,resnet-ae · bert,0.01,"),
         "{}",
         data.to_csv()
     );
     for width in [85.0, 174.0] {
-        let svg = chart.draw(width, &Palette::of(Theme::Light));
+        let svg = chart.draw(width, &Palette::of(Theme::Light)).unwrap();
         sound(&svg, &["Share of the labels [%]", "AUROC [%]", "1", "10", "100"]);
-        assert_eq!(svg, chart.draw(width, &Palette::of(Theme::Light)));
+        assert_eq!(svg, chart.draw(width, &Palette::of(Theme::Light)).unwrap());
     }
-    assert!(chart.draw(174.0, &Palette::of(Theme::Light)).as_str().contains(">dinov2-b · bert</text>"));
+    assert!(chart.draw(174.0, &Palette::of(Theme::Light)).unwrap().as_str().contains(">dinov2-b · bert</text>"));
     let waiting: Vec<ResultRow> = rows.iter().map(|row| ResultRow { values: BTreeMap::new(), ..row.clone() }).collect();
     assert!(fraction::chart(&waiting.iter().collect::<Vec<_>>(), "auroc", None).is_err());
 }
@@ -124,10 +127,10 @@ fn curves_have_intervals_and_the_best_are_in_colour() {
     let trials: Vec<&ResultRow> = rows.iter().collect();
     let (chart, data) = history::chart(&trials, &curves, &metrics, &ranking, None).unwrap();
     assert_eq!(data.rows.len(), 2 * 6 * 20);
-    assert_eq!(data.rows[0][2..], [json!(1), data.rows[0][3].clone(), data.rows[0][4].clone(), json!(3)]);
-    let svg = chart.draw(174.0, &Palette::of(Theme::Light));
+    assert_eq!((&data.rows[0][2], &data.rows[0][6]), (&json!(1), &json!(3)));
+    let svg = chart.draw(174.0, &Palette::of(Theme::Light)).unwrap();
     sound(&svg, &["Epoch", "Training loss", "Validation AUROC", "resnet-ae", "cxr-bert"]);
-    assert_eq!(svg.as_str().matches("fill-opacity=\"0.16\"").count(), 12, "a band for each line");
+    assert_eq!(svg.as_str().matches("<polygon opacity=\"0.16\"").count(), 12, "a band for each line");
     // Eighteen lines: seven in colour, the others pale.
     let many: Vec<ResultRow> = rows
         .iter()
@@ -143,7 +146,7 @@ fn curves_have_intervals_and_the_best_are_in_colour() {
         chart.panels[1].lines.iter().filter(|line| line.colour.is_some()).map(|line| line.name.as_str()).collect();
     assert_eq!(coloured.len(), 7);
     assert!(coloured.contains(&"dinov2-b · cxr-bert · 2"), "{coloured:?}");
-    sound(&chart.draw(85.0, &Palette::of(Theme::Dark)), &["11 others"]);
+    sound(&chart.draw(85.0, &Palette::of(Theme::Dark)).unwrap(), &["11 others"]);
 }
 
 #[test]
@@ -177,4 +180,17 @@ fn values_of_one_kind_are_seeds() {
     assert_eq!(super::groups::varying(&rows.iter().collect::<Vec<_>>()), ["vision", "text", "fraction"]);
     assert_eq!(super::groups::shown("fraction", &json!(0.07)), "7 %");
     assert_eq!(super::groups::shown("pretrain.epochs", &Value::from(3)), "3");
+}
+
+#[test]
+fn intervals_of_shares_are_those_of_tables() {
+    let mut rows: Vec<ResultRow> = heads().into_iter().take(3).collect();
+    for (row, score) in rows.iter_mut().zip([0.97, 0.99, 1.0]) {
+        row.values.insert("auroc".to_owned(), score);
+    }
+    let (_, data) = fraction::chart(&rows.iter().collect::<Vec<_>>(), "auroc", None).unwrap();
+    let [mean, low, high] = [3, 4, 5].map(|at| data.rows[0][at].as_f64().unwrap());
+    assert!(0.0 < low && low < mean && mean < high && high <= 1.0, "{low} {mean} {high}");
+    // On the logit scale, the lower side is the longer one here.
+    assert!(mean - low > 2.0 * (high - mean), "{low} {mean} {high}");
 }

@@ -1,11 +1,13 @@
 //! The font of figures, which is part of the program, so that they look the same everywhere.
 
-use std::{collections::HashMap, sync::OnceLock};
+use std::sync::Once;
 
-use skrifa::{
-    FontRef, MetadataProvider,
-    instance::{LocationRef, Size},
+use plotters::style::{
+    Color, FontDesc, FontFamily, FontStyle, RGBColor, TextStyle, register_font,
+    text_anchor::{HPos, Pos, VPos},
 };
+
+use super::svg::UNITS;
 
 /// DejaVu Sans, the characters that figures need; see `font/LICENSE`.
 pub(super) const FONT: &[u8] = include_bytes!("font/DejaVuSans-subset.ttf");
@@ -13,13 +15,31 @@ pub(super) const FONT: &[u8] = include_bytes!("font/DejaVuSans-subset.ttf");
 pub(super) const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 /// Height of capital letters, as a share of the size.
 pub(super) const CAPITALS: f64 = 0.729;
-/// Width of a character that the font lacks.
-const UNKNOWN: f64 = 0.6;
+/// The font's units to an em, and from its descent to its ascent: plotters measures by the latter.
+const EM: f64 = 2048.0;
+const HEIGHT: f64 = 2384.0;
+/// What plotters divides a size by when it writes it.
+const WRITTEN: f64 = 1.24;
+
+fn font(size: f64) -> FontDesc<'static> {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        // The font is part of the program, and tested.
+        register_font(FontFamily::SansSerif.as_str(), FontStyle::Normal, FONT).ok();
+    });
+    FontDesc::new(FontFamily::SansSerif, size, FontStyle::Normal)
+}
+
+/// How text of a size in points is written: `anchor` stands at its place, its capitals are centred on the height.
+pub(super) fn style(size: f64, colour: RGBColor, anchor: HPos) -> TextStyle<'static> {
+    let pos = Pos::new(anchor, VPos::Center);
+    TextStyle { font: font(size * UNITS * WRITTEN), color: colour.to_backend_color(), pos }
+}
 
 /// Width of a line of text.
 pub(super) fn width(text: &str, size: f64) -> f64 {
-    let known = advances();
-    size * text.chars().map(|c| known.get(&c).copied().unwrap_or(UNKNOWN)).sum::<f64>()
+    let (units, _) = font(HEIGHT).box_size(text).unwrap_or_default();
+    size * f64::from(units) / EM
 }
 
 /// Text that is cut to a width, with dots where it is longer.
@@ -32,20 +52,6 @@ pub(super) fn fitted(text: &str, size: f64, room: f64) -> String {
         cut.pop();
     }
     cut.into_iter().chain(['…']).collect()
-}
-
-/// Widths of characters, of size 1.
-fn advances() -> &'static HashMap<char, f64> {
-    static ADVANCES: OnceLock<HashMap<char, f64>> = OnceLock::new();
-    ADVANCES.get_or_init(|| {
-        let Ok(font) = FontRef::new(FONT) else { return HashMap::new() };
-        let metrics = font.glyph_metrics(Size::new(1.0), LocationRef::default());
-        let known = font
-            .charmap()
-            .mappings()
-            .filter_map(|(code, glyph)| Some((char::from_u32(code)?, f64::from(metrics.advance_width(glyph)?))));
-        known.collect()
-    })
 }
 
 #[cfg(test)]

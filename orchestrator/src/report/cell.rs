@@ -44,28 +44,28 @@ impl Compared {
 
 /// Numbers of a cell.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Summary {
+pub(crate) struct Summary {
     /// Results.
-    pub(super) n: usize,
+    pub(crate) n: usize,
     /// Their mean.
-    pub(super) mean: f64,
+    pub(crate) mean: f64,
     /// Sample standard deviation; none for one result.
-    pub(super) sd: Option<f64>,
+    pub(crate) sd: Option<f64>,
     /// Half width of the 95 % interval of the mean by Student's t, as in the view `cells`.
-    pub(super) ci95: Option<f64>,
+    pub(crate) ci95: Option<f64>,
     /// The 95 % interval of the mean, which of a share does not leave [0, 1].
-    pub(super) interval: Option<Interval>,
+    pub(crate) interval: Option<Interval>,
     /// Least.
-    pub(super) min: f64,
+    pub(crate) min: f64,
     /// Greatest.
-    pub(super) max: f64,
+    pub(crate) max: f64,
 }
 
 /// What a table says of a trial that waits for an input that ended without a result; the database calls it waiting.
 pub const BLOCKED: &str = "blocked";
 
 /// Whether a result is a share, which lies in [0, 1].
-pub(super) fn is_share(metric: &str) -> bool {
+pub(crate) fn is_share(metric: &str) -> bool {
     let base = metric.strip_prefix("val_").or_else(|| metric.strip_prefix("test_")).unwrap_or(metric);
     matches!(base, "auroc" | "accuracy") || base.starts_with("recall_") || base.starts_with("dice")
 }
@@ -139,7 +139,7 @@ fn reason(state: &str) -> (u8, &'static str) {
 
 impl Summary {
     /// Of values; `share` says that they lie in [0, 1].
-    pub(super) fn of(values: &[f64], share: bool) -> Option<Self> {
+    pub(crate) fn of(values: &[f64], share: bool) -> Option<Self> {
         let first = *values.first()?;
         let n = values.len();
         // Around the first value: equal values have exactly that mean and no spread.

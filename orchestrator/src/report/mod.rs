@@ -5,7 +5,6 @@ mod cell;
 mod columns;
 mod compare;
 mod delimited;
-mod estimate;
 pub mod export;
 mod grid;
 mod json;
@@ -26,7 +25,8 @@ mod usage;
 pub(crate) mod versions;
 
 pub use cell::BLOCKED;
+pub(crate) use cell::{Summary, is_share};
 pub use columns::parquet as to_parquet;
-pub(crate) use estimate::estimate;
 pub use render::{Format, Style, render};
+pub(crate) use stats::Interval;
 pub use table::Table;

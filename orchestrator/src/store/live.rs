@@ -40,18 +40,18 @@ pub struct DeviceRow {
     pub members: i64,
 }
 
-/// A stretch of a device's time.
+/// A sample of a device.
 #[derive(Clone, Debug, Serialize, FromRow)]
 pub struct DeviceTime {
     /// Device.
     pub device: i64,
-    /// Its beginning, in milliseconds since 1970 UTC.
+    /// When, in milliseconds since 1970 UTC.
     pub at: i64,
-    /// Mean share of the time in which it computed, 0 to 1.
+    /// Share of the time in which it computed, 0 to 1.
     pub utilisation: Option<f64>,
-    /// Greatest memory used in bytes.
+    /// Memory used in bytes.
     pub memory_used_bytes: Option<i64>,
-    /// Mean power in watts.
+    /// Power in watts.
     pub power_w: Option<f64>,
 }
 
@@ -115,22 +115,6 @@ impl Reader {
              FROM devices d CROSS JOIN device_samples s ON s.device = d.device AND s.at >= ? ORDER BY s.device, s.at",
         )
         .bind(since)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|error| self.failed(error))
-    }
-
-    /// Minutes of all devices between two moments, in order.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn device_minutes(&self, from: i64, to: i64) -> Result<Vec<DeviceTime>, StoreError> {
-        sqlx::query_as(
-            "SELECT m.device, m.minute AS at, m.utilisation, m.memory_used_bytes, m.power_w
-             FROM devices d CROSS JOIN device_minutes m ON m.device = d.device AND m.minute BETWEEN ? AND ? ORDER BY m.device, m.minute",
-        )
-        .bind(from)
-        .bind(to)
         .fetch_all(&self.pool)
         .await
         .map_err(|error| self.failed(error))

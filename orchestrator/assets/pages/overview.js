@@ -42,9 +42,12 @@ function head({ sweep, ...data }) {
   ];
 }
 
+function timeLeft({ ms, at_least }) {
+  return ms === null ? null : `${at_least ? "> " : "≈ "}${duration(ms)}`;
+}
+
 function left(data) {
-  if (data.left_ms === null) return data.workers_here ? "not known yet" : "–";
-  return `${data.left_is_partial ? "> " : "≈ "}${duration(data.left_ms)}`;
+  return timeLeft(data.left) ?? (data.workers_here ? "not known yet" : "–");
 }
 
 function progress(ctx, data) {
@@ -57,7 +60,7 @@ function progress(ctx, data) {
     { head: "trials", num: true, cell: (stage) => count(stage.total) },
     { head: "reused", num: true, title: "Were done before this sweep was launched", cell: (stage) => (stage.reused ? count(stage.reused) : h("span", { class: "quiet" }, "0")) },
     { head: "mean time", num: true, title: "Mean time of a device for one; members of an array share it", cell: (stage) => duration(stage.mean_ms) },
-    { head: "left", num: true, title: "For the rest, with the workers that are there", cell: (stage) => (stage.left_ms === null ? "–" : `≈ ${duration(stage.left_ms)}`) },
+    { head: "left", num: true, title: "If all workers that are there did nothing else", cell: (stage) => timeLeft(stage.left) ?? "–" },
   ], data.stages));
 }
 

@@ -13,14 +13,19 @@ use super::{
     error::CliError,
     ui,
 };
-use crate::store::{Reader, RunningRow, StageCounts, SweepProgress};
+use crate::{
+    monitor::estimate::{Durations, TimeLeft, time_left},
+    store::{Reader, StageCounts, StoreError, SweepProgress},
+};
 
-/// How often the database is looked at.
+/// How often the database is looked at ...
 const POLL: Duration = Duration::from_millis(150);
+/// ... but of the time, looking takes at most one part in so many, however large the sweep is.
+const LOOKING_SHARE: u32 = 20;
 /// How often a line is printed where there is no terminal.
 const LINE: Duration = Duration::from_secs(5);
-/// A stage that has run for less than this says nothing of the time left.
-const ESTIMATE: Duration = Duration::from_secs(5);
+/// How often the time left is estimated.
+const ESTIMATE: Duration = Duration::from_secs(2);
 /// Steps of a bar for each trial: trials that run count by their share done.
 const STEPS: u64 = 1000;
 
@@ -72,10 +77,15 @@ pub(super) async fn follow(
 ) -> Result<Followed, CliError> {
     let mut stop = Stop::new()?;
     let mut view = View::new(quiet);
+    let mut forecast = Forecast::default();
     let mut draining = false;
     loop {
+        let looked = Instant::now();
         let progress = reader.progress(sweep).await?;
-        view.show(&progress);
+        if !quiet {
+            view.show(progress.by_stage(), forecast.of(reader, &progress).await?);
+        }
+        let pause = POLL.max(looked.elapsed() * LOOKING_SHARE);
         if progress.is_finished() {
             view.end();
             return Ok(Followed::Finished);
@@ -93,7 +103,7 @@ pub(super) async fn follow(
             };
         }
         tokio::select! {
-            () = tokio::time::sleep(POLL) => {}
+            () = tokio::time::sleep(pause) => {}
             () = stop.asked() => {
                 if draining {
                     view.end();
@@ -110,108 +120,105 @@ pub(super) async fn follow(
     }
 }
 
-/// How far one stage is.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Stage {
-    total: u64,
-    done: u64,
-    ended: u64,
-    running: u64,
-    /// Of [`STEPS`] a trial.
-    steps: u64,
+/// The time left, estimated now and then.
+#[derive(Default)]
+struct Forecast {
+    durations: Durations,
+    last: Option<(Instant, TimeLeft)>,
 }
 
-fn stages(progress: &SweepProgress) -> Vec<(String, Stage)> {
-    let share = |row: &RunningRow| match row.total_units {
-        0 => 0,
-        total => (STEPS as i64 * row.done_units / total).clamp(0, STEPS as i64) as u64,
-    };
-    let stage = |counts: StageCounts| {
-        let [total, done, ended, running] =
-            [counts.total, counts.done, counts.without_result, counts.running].map(i64::unsigned_abs);
-        let running_steps: u64 = progress.running.iter().filter(|row| row.stage == counts.stage).map(share).sum();
-        let steps = (done + ended) * STEPS + running_steps;
-        (counts.stage, Stage { total, done, ended, running, steps })
-    };
-    progress.by_stage().into_iter().map(stage).collect()
-}
-
-/// A bar, and what is needed to estimate the time left.
-struct Bar {
-    bar: ProgressBar,
-    /// When its first trial was seen running, and how far it was then.
-    began: Option<(Instant, u64)>,
-}
-
-impl Bar {
-    fn show(&mut self, stage: &Stage) {
-        self.bar.set_position(stage.steps);
-        if stage.running > 0 && self.began.is_none() {
-            self.began = Some((Instant::now(), stage.steps));
+impl Forecast {
+    async fn of(&mut self, reader: &Reader, progress: &SweepProgress) -> Result<TimeLeft, StoreError> {
+        if let Some((_, left)) = self.last.filter(|(at, _)| at.elapsed() < ESTIMATE) {
+            return Ok(left);
         }
-        let mut text = format!("{}/{}", stage.done, stage.total);
-        if stage.ended > 0 {
-            text += &format!(", {} without a result", stage.ended);
-        }
-        if stage.running > 0 {
-            text += &format!(", {} running", stage.running);
-        }
-        let all = stage.total * STEPS;
-        if let Some((began, from)) = self.began
-            && stage.steps < all
-            && stage.steps > from
-            && began.elapsed() >= ESTIMATE
-        {
-            let left = began.elapsed().as_secs_f64() * (all - stage.steps) as f64 / (stage.steps - from) as f64;
-            text += &format!(", about {} left", ui::duration((left * 1000.0) as i64));
-        }
-        self.bar.set_message(text);
+        let now = jiff::Timestamp::now().as_millisecond();
+        let workers = reader.workers().await?.iter().filter(|worker| worker.is_here(now)).count();
+        let left = time_left(progress, self.durations.get(reader).await?, workers, now);
+        self.last = Some((Instant::now(), left));
+        Ok(left)
     }
+}
+
+/// How far the bar of a stage is, in [`STEPS`] a trial.
+fn steps(stage: &StageCounts) -> u64 {
+    ((stage.share * stage.total as f64 + stage.without_result as f64) * STEPS as f64).round() as u64
+}
+
+/// All stages as one.
+fn sum(stages: &[StageCounts]) -> StageCounts {
+    let total = |count: fn(&StageCounts) -> i64| stages.iter().map(count).sum();
+    let all: i64 = total(|stage| stage.total);
+    let done: f64 = stages.iter().map(|stage| stage.share * stage.total as f64).sum();
+    StageCounts {
+        stage: "in all".to_owned(),
+        total: all,
+        done: total(|stage| stage.done),
+        without_result: total(|stage| stage.without_result),
+        share: done / all.max(1) as f64,
+        ..StageCounts::default()
+    }
+}
+
+/// What is said beside a bar.
+fn words(stage: &StageCounts, left: TimeLeft) -> String {
+    let mut text = format!("{}/{}", stage.done, stage.total);
+    for (count, what) in
+        [(stage.without_result, "without a result"), (stage.blocked, "blocked"), (stage.running, "running")]
+    {
+        if count > 0 {
+            text += &format!(", {count} {what}");
+        }
+    }
+    left.words().map(|left| text.clone() + ", " + &left).unwrap_or(text)
 }
 
 /// What the user sees.
 struct View {
-    quiet: bool,
     bars: Option<MultiProgress>,
-    shown: Vec<(String, Bar)>,
+    /// A bar a stage, and one for all.
+    shown: Vec<ProgressBar>,
+    quiet: bool,
     began: Instant,
     last_line: Option<Instant>,
-    last: Vec<(String, Stage)>,
+    last: Vec<StageCounts>,
 }
 
 impl View {
     fn new(quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal() && !quiet;
         let bars = terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
-        Self { quiet, bars, shown: Vec::new(), began: Instant::now(), last_line: None, last: Vec::new() }
+        Self { bars, shown: Vec::new(), quiet, began: Instant::now(), last_line: None, last: Vec::new() }
     }
 
-    fn show(&mut self, progress: &SweepProgress) {
-        let stages = stages(progress);
+    fn show(&mut self, stages: Vec<StageCounts>, left: TimeLeft) {
         if let Some(bars) = &self.bars {
+            let all = sum(&stages);
+            let lines: Vec<&StageCounts> = stages.iter().chain([&all]).collect();
             if self.shown.is_empty() {
-                let width = stages.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-                self.shown = stages.iter().map(|(name, stage)| (name.clone(), bar(bars, name, width, stage))).collect();
+                let width = lines.iter().map(|stage| stage.stage.len()).max().unwrap_or(0);
+                self.shown = lines.iter().map(|stage| bar(bars, stage, width)).collect();
             }
-            for (name, stage) in &stages {
-                if let Some((_, bar)) = self.shown.iter_mut().find(|(shown, _)| shown == name) {
-                    bar.show(stage);
-                }
+            // A sweep's stages never change.
+            for (at, (stage, bar)) in lines.iter().zip(&self.shown).enumerate() {
+                bar.set_position(steps(stage));
+                bar.set_message(words(stage, if at == stages.len() { left } else { TimeLeft::default() }));
             }
-        } else if !self.quiet {
-            self.lines(&stages);
+        } else {
+            self.lines(&stages, left);
         }
         self.last = stages;
     }
 
     /// A line when a stage is complete, and every few seconds.
-    fn lines(&mut self, stages: &[(String, Stage)]) {
+    fn lines(&mut self, stages: &[StageCounts], left: TimeLeft) {
         let late = self.last_line.is_none_or(|last| last.elapsed() >= LINE);
-        let complete = |stage: &Stage| stage.done + stage.ended == stage.total;
-        let completed = stages.iter().zip(&self.last).any(|((_, now), (_, before))| complete(now) && !complete(before));
+        let complete = |stage: &StageCounts| stage.done + stage.without_result == stage.total;
+        let completed = stages.iter().zip(&self.last).any(|(now, before)| complete(now) && !complete(before));
         if (late || completed) && stages != self.last.as_slice() {
-            let parts: Vec<String> =
-                stages.iter().map(|(name, stage)| format!("{name} {}/{}", stage.done, stage.total)).collect();
+            let mut parts: Vec<String> =
+                stages.iter().map(|stage| format!("{} {}/{}", stage.stage, stage.done, stage.total)).collect();
+            parts.extend(left.words().map(|left| format!("({left})")));
             ui::say(format_args!(
                 "[{:>7}] {}",
                 ui::duration(self.began.elapsed().as_millis() as i64),
@@ -233,44 +240,41 @@ impl View {
 
     /// Leaves the bars as they are.
     fn end(&mut self) {
-        for (_, bar) in &self.shown {
-            bar.bar.abandon();
+        for bar in &self.shown {
+            bar.abandon();
         }
     }
 }
 
-fn bar(bars: &MultiProgress, name: &str, width: usize, stage: &Stage) -> Bar {
+fn bar(bars: &MultiProgress, stage: &StageCounts, width: usize) -> ProgressBar {
     let style =
         ProgressStyle::with_template("{prefix} {bar:30} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(stage.total * STEPS).with_style(style.progress_chars("━╸─"));
-    let bar = bars.add(bar.with_prefix(format!("{name:>width$}")));
-    Bar { bar, began: None }
+    let bar = ProgressBar::new(stage.total.unsigned_abs() * STEPS).with_style(style.progress_chars("━╸─"));
+    bars.add(bar.with_prefix(format!("{:>width$}", stage.stage)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::StageRow;
 
     #[test]
-    fn trials_that_run_count_by_their_share() {
-        let row =
-            |state: &str, trials| StageRow { stage: "pretrain".to_owned(), state: state.to_owned(), trials, reused: 0 };
-        let running = RunningRow {
-            stage: "pretrain".to_owned(),
-            id: "0".repeat(64),
-            attempt: 1,
-            done_units: 30,
-            total_units: 40,
-            started: 0,
-            device: "cpu".to_owned(),
-            host: "here".to_owned(),
+    fn a_bar_counts_what_runs_by_its_share_and_what_ended_as_done() {
+        let stage = |name: &str, done, running, without_result, share| StageCounts {
+            stage: name.to_owned(),
+            total: 8,
+            done,
+            running,
+            without_result,
+            share,
+            ..StageCounts::default()
         };
-        let progress = SweepProgress {
-            stages: vec![row("done", 2), row("running", 1), row("failed", 1), row("waiting", 4)],
-            running: vec![running],
-        };
-        let expected = Stage { total: 8, done: 2, ended: 1, running: 1, steps: 3 * STEPS + 750 };
-        assert_eq!(stages(&progress), [("pretrain".to_owned(), expected)]);
+        // Of eight trials two are done, one has failed, and one is three quarters done.
+        let stages = [stage("pretrain", 2, 1, 1, 2.75 / 8.0), stage("classify", 0, 0, 0, 0.0)];
+        assert_eq!(steps(&stages[0]), 3 * STEPS + 750);
+        assert_eq!(words(&stages[0], TimeLeft::default()), "2/8, 1 without a result, 1 running");
+        let all = sum(&stages);
+        assert_eq!((all.total, steps(&all)), (16, 3 * STEPS + 750));
+        let left = TimeLeft { ms: Some(125_000), at_least: true };
+        assert_eq!(words(&all, left), "2/16, 1 without a result, at least 2 min left");
     }
 }

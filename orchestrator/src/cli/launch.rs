@@ -207,7 +207,7 @@ async fn report(global: &Global, reader: &Reader, sweep: &SweepRow, began: Insta
         return Err(Unfinished::new(progress.total() - done, progress.total(), &failures).into());
     }
     if !global.json {
-        let reused: i64 = progress.stages.iter().map(|row| row.reused).sum();
+        let reused: i64 = progress.work.iter().map(|row| row.reused).sum();
         let took = ui::duration(began.elapsed().as_millis() as i64);
         ui::say(format_args!(
             "\n{done} trials are done, {reused} of them before this sweep was launched; this took {took}"

@@ -8,7 +8,10 @@ use super::{
     error::CliError,
     failures, ui, usage,
 };
-use crate::store::{DATABASE, Reader, StageCounts, SweepProgress, SweepRow, WorkerRow};
+use crate::{
+    monitor::estimate::time_left,
+    store::{DATABASE, Reader, StageCounts, SweepProgress, SweepRow, WorkerRow},
+};
 
 /// Running trials that are listed.
 const MAX_RUNNING: usize = 20;
@@ -56,19 +59,27 @@ pub(super) async fn run(global: &Global, args: &Status) -> Result<(), CliError> 
     let progress = reader.progress(sweep.sweep).await?;
     let failures = failures::reasons(&reader.failures(sweep.sweep).await?);
     let workers = reader.workers().await?;
+    let now = jiff::Timestamp::now().as_millisecond();
+    let here: Vec<&WorkerRow> = workers.iter().filter(|worker| worker.is_here(now)).collect();
     let others: Vec<String> = names(&reader.sweeps().await?).into_iter().filter(|name| *name != sweep.name).collect();
     let coordinator = connect::running(&global.home).await.ok().flatten().map(|client| client.endpoint().clone());
     let devices = devices::now(&reader).await?;
     let usage = reader.sweep_total(sweep.sweep).await?;
+    // Workers that nobody leads end soon.
+    let devices_at_work = if coordinator.is_some() { here.len() } else { 0 };
+    let left = time_left(&progress, &reader.mean_duration_ms().await?, devices_at_work, now);
     if global.json {
         return ui::json(&json!({
-            "sweep": as_json(&sweep), "stages": progress.stages, "running": progress.running, "failures": failures,
+            "sweep": as_json(&sweep), "stages": progress.by_stage(), "left": left, "running": progress.running, "failures": failures,
             "workers": workers, "devices": devices.states, "advice": devices.advice, "usage": usage,
             "coordinator": coordinator, "other_sweeps": others,
         }));
     }
     ui::out(format_args!("{} (revision {}), launched {}", sweep.name, sweep.revision, ui::time(sweep.submitted)))?;
     ui::out(stages(&progress))?;
+    if let Some(left) = left.words().filter(|_| !progress.is_finished()) {
+        ui::out(left)?;
+    }
     if let Some(total) = &usage {
         ui::out(usage::of_sweep(total))?;
     }
@@ -82,7 +93,6 @@ pub(super) async fn run(global: &Global, args: &Status) -> Result<(), CliError> 
         }
     }
     let watched = coordinator.is_some();
-    let here: Vec<&WorkerRow> = workers.iter().filter(|worker| worker.ended.is_none()).collect();
     match coordinator {
         Some(endpoint) => {
             ui::out(format_args!(
@@ -119,12 +129,14 @@ fn as_json(sweep: &SweepRow) -> serde_json::Value {
 
 fn stages(progress: &SweepProgress) -> String {
     let rows = progress.by_stage().into_iter().map(|counts| {
-        let StageCounts { stage, total, done, running, ready, waiting, without_result, reused } = counts;
-        let numbers = [done, running, ready, waiting, without_result, total, reused].map(|n| n.to_string());
+        let StageCounts { stage, total, done, running, ready, waiting, blocked, without_result, reused, share: _ } =
+            counts;
+        let numbers =
+            [done, running, ready, waiting - blocked, blocked, without_result, total, reused].map(|n| n.to_string());
         std::iter::once(stage).chain(numbers).collect()
     });
-    let headers = ["stage", "done", "running", "ready", "waiting", "without result", "trials", "reused"];
-    ui::grid(&headers, rows.collect(), &[1, 2, 3, 4, 5, 6, 7])
+    let headers = ["stage", "done", "running", "ready", "waiting", "blocked", "without result", "trials", "reused"];
+    ui::grid(&headers, rows.collect(), &[1, 2, 3, 4, 5, 6, 7, 8])
 }
 
 fn running(progress: &SweepProgress) -> String {

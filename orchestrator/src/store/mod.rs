@@ -13,6 +13,7 @@ mod live;
 mod metrics;
 mod open;
 mod overview;
+mod progress;
 mod query;
 mod reader;
 mod results;
@@ -37,16 +38,15 @@ pub use export::{ExportAttempt, ExportPoint, ExportTrial};
 pub use figures::Subject;
 pub use history::{MadeRow, PlacedRow};
 pub use lineage::{AttemptUsage, RelatedRow, TrialFacts};
-pub use live::{CurvePoint, DeviceRow, DeviceTime, LogRow};
+pub use live::{CurvePoint, LogRow};
 pub use overview::{Curve, FailureGroup, StageTime};
+pub use progress::{RunningTrial, StageCounts, SweepProgress, WITHOUT_RESULT, WorkRow};
 pub use query::{QueryResult, SqlValue};
 pub use reader::{Payload, Reader};
-pub use results::{
-    FailureRow, ResultRow, RunningRow, StageCounts, StageRow, SweepProgress, SweepRow, WITHOUT_RESULT, WorkerRow,
-};
+pub use results::{FailureRow, ResultRow, SweepRow, WorkerRow};
 pub use scrape::{AttemptCount, LatestValue, ScrapedTrial, SweepCount, WorkerCount};
 pub use timeline::{ArrayRow, DeviceBucket, Follower, Glance, KnownDevice};
-pub use top::{Listed, RunningTrial, SweepName, Tail, TrialLine, WorkRow};
+pub use top::{Listed, SweepName, Tail, TrialLine};
 pub use trials::{ArtifactRow, AttemptRow, EventRow, InputRow, PlaceRow, TrialDetail};
 pub use watch::{DeviceIncident, DeviceState, RunningKind, TrialUsage, Watched, Work};
 pub use writer::{Commit, Store};

@@ -1,4 +1,4 @@
-//! Sweeps, their progress and their results.
+//! Sweeps, their results, and workers.
 
 use std::collections::BTreeMap;
 
@@ -30,118 +30,6 @@ pub struct SweepRow {
     pub tags: String,
     /// When, in milliseconds since 1970 UTC.
     pub submitted: i64,
-}
-
-/// Trials of one stage in one state.
-#[derive(Clone, Debug, Serialize, FromRow)]
-pub struct StageRow {
-    /// Stage.
-    pub stage: String,
-    /// State.
-    pub state: String,
-    /// Trials.
-    pub trials: i64,
-    /// Those that were done before the sweep was launched.
-    pub reused: i64,
-}
-
-/// An attempt that runs.
-#[derive(Clone, Debug, Serialize, FromRow)]
-pub struct RunningRow {
-    /// Stage.
-    pub stage: String,
-    /// Trial.
-    pub id: String,
-    /// Its number.
-    pub attempt: u32,
-    /// Units done ...
-    pub done_units: i64,
-    /// ... of so many; 0: unknown.
-    pub total_units: i64,
-    /// Began, in milliseconds since 1970 UTC.
-    pub started: i64,
-    /// Device of its worker.
-    pub device: String,
-    /// Host of its worker.
-    pub host: String,
-}
-
-/// States of trials that ended without a result.
-pub const WITHOUT_RESULT: [&str; 4] = ["failed", "diverged", "pruned", "cancelled"];
-
-/// Trials of one stage, by state.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StageCounts {
-    /// Stage.
-    pub stage: String,
-    /// Trials in all.
-    pub total: i64,
-    /// Those with a result.
-    pub done: i64,
-    /// Those that run.
-    pub running: i64,
-    /// Those that wait for a worker.
-    pub ready: i64,
-    /// Those that wait for inputs.
-    pub waiting: i64,
-    /// Those in a state of [`WITHOUT_RESULT`].
-    pub without_result: i64,
-    /// Those that were done before the sweep was launched.
-    pub reused: i64,
-}
-
-/// How far a sweep is.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct SweepProgress {
-    /// Stages in the order of the plan, by state.
-    pub stages: Vec<StageRow>,
-    /// What runs now.
-    pub running: Vec<RunningRow>,
-}
-
-impl SweepProgress {
-    /// Trials in these states.
-    pub fn count(&self, states: &[&str]) -> i64 {
-        self.stages.iter().filter(|row| states.contains(&row.state.as_str())).map(|row| row.trials).sum()
-    }
-
-    /// Each stage once, in the order of the plan.
-    pub fn by_stage(&self) -> Vec<StageCounts> {
-        let mut stages: Vec<StageCounts> = Vec::new();
-        for row in &self.stages {
-            let place = stages.iter().position(|counts| counts.stage == row.stage).unwrap_or_else(|| {
-                stages.push(StageCounts { stage: row.stage.clone(), ..StageCounts::default() });
-                stages.len() - 1
-            });
-            let counts = &mut stages[place];
-            counts.total += row.trials;
-            counts.reused += row.reused;
-            match row.state.as_str() {
-                "done" => counts.done += row.trials,
-                "running" => counts.running += row.trials,
-                "ready" => counts.ready += row.trials,
-                "waiting" => counts.waiting += row.trials,
-                state if WITHOUT_RESULT.contains(&state) => counts.without_result += row.trials,
-                _ => {}
-            }
-        }
-        stages
-    }
-
-    /// Trials in all.
-    pub fn total(&self) -> i64 {
-        self.stages.iter().map(|row| row.trials).sum()
-    }
-
-    /// Nothing runs and nothing could: what waits, waits for something that has ended without a result.
-    pub fn is_finished(&self) -> bool {
-        self.count(&["ready", "running"]) == 0
-    }
-
-    /// Every trial has a result.
-    pub fn is_done(&self) -> bool {
-        self.count(&["done"]) == self.total()
-    }
 }
 
 /// A trial with its results.
@@ -205,6 +93,16 @@ pub struct WorkerRow {
     pub running: i64,
 }
 
+/// A worker that was not heard from for so long is not there, in milliseconds: a coordinator that was killed tells of no end.
+const GONE_MS: i64 = 120_000;
+
+impl WorkerRow {
+    /// Whether it is there at `now`, in milliseconds since 1970 UTC.
+    pub fn is_here(&self, now: i64) -> bool {
+        self.ended.is_none() && now - self.last_seen < GONE_MS
+    }
+}
+
 /// Stage, trial, state, parameters, and a result where there is one.
 type ValueRow = (String, String, String, String, Option<String>, Option<f64>);
 
@@ -227,33 +125,6 @@ impl Reader {
     pub async fn latest(&self, name: Option<&str>) -> Result<Option<SweepRow>, StoreError> {
         let sweeps = self.sweeps().await?;
         Ok(sweeps.into_iter().find(|sweep| name.is_none_or(|name| sweep.name == name)))
-    }
-
-    /// How far a sweep is.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn progress(&self, sweep: i64) -> Result<SweepProgress, StoreError> {
-        let stages = sqlx::query_as(
-            "SELECT st.stage, t.state, count(*) AS trials, sum(st.reused) AS reused
-             FROM sweep_trials st JOIN trials t USING (trial) WHERE st.sweep = ?
-             GROUP BY st.stage, t.state ORDER BY min(st.position)",
-        )
-        .bind(sweep)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|error| self.failed(error))?;
-        let running = sqlx::query_as(
-            "SELECT st.stage, t.id, a.attempt, a.done_units, a.total_units, a.started, w.device, w.host
-             FROM attempts a JOIN trials t USING (trial) JOIN workers w USING (worker)
-             JOIN sweep_trials st ON st.trial = a.trial AND st.sweep = ?
-             WHERE a.state = 'running' ORDER BY a.started, st.position",
-        )
-        .bind(sweep)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|error| self.failed(error))?;
-        Ok(SweepProgress { stages, running })
     }
 
     /// Trials of a sweep in one of these states, in the order of the plan.

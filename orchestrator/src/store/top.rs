@@ -19,55 +19,6 @@ pub struct SweepName {
     pub submitted: i64,
 }
 
-/// Trials of one stage that are alike: in state, shape, and in whether they could ever run.
-#[derive(Clone, Debug, PartialEq, FromRow)]
-pub struct WorkRow {
-    /// Stage.
-    pub stage: String,
-    /// State.
-    pub state: String,
-    /// Trials with equal keys have about equal work.
-    pub array_key: String,
-    /// An input, near or far, has ended without a result.
-    pub blocked: bool,
-    /// Trials.
-    pub trials: i64,
-    /// Those that were done before the sweep was launched.
-    pub reused: i64,
-}
-
-/// An attempt that runs, with what it is about.
-#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
-pub struct RunningTrial {
-    /// Row of the trial.
-    #[serde(skip)]
-    pub trial: i64,
-    /// Stage.
-    pub stage: String,
-    /// Identity.
-    pub id: String,
-    /// JSON object: parameters.
-    #[serde(skip)]
-    pub parameters: String,
-    /// Its number.
-    pub attempt: u32,
-    /// Units done ...
-    pub done_units: i64,
-    /// ... of so many; 0: unknown.
-    pub total_units: i64,
-    /// Began, in milliseconds since 1970 UTC.
-    pub started: i64,
-    /// Members of its array.
-    pub members: i64,
-    /// Trials with equal keys have about equal work.
-    #[serde(skip)]
-    pub array_key: String,
-    /// Device of its worker.
-    pub device: String,
-    /// Host of its worker.
-    pub host: String,
-}
-
 /// A trial of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
 pub struct TrialLine {
@@ -126,48 +77,6 @@ impl Reader {
             .fetch_all(&self.pool)
             .await
             .map_err(|error| self.failed(error))
-    }
-
-    /// All trials of a sweep by stage, state and shape, stages in the order of the plan.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn sweep_work(&self, sweep: i64) -> Result<Vec<WorkRow>, StoreError> {
-        sqlx::query_as(
-            "WITH RECURSIVE blocked (trial) AS (
-                 SELECT e.trial FROM trials i JOIN trial_inputs e ON e.input = i.trial
-                 WHERE i.state IN ('failed', 'diverged', 'pruned', 'cancelled')
-                 UNION
-                 SELECT e.trial FROM blocked b JOIN trial_inputs e ON e.input = b.trial
-             )
-             SELECT st.stage, t.state, t.array_key, b.trial IS NOT NULL AND t.state = 'waiting' AS blocked, count(*) AS trials,
-                    sum(st.reused) AS reused
-             FROM sweep_trials st JOIN trials t USING (trial) LEFT JOIN blocked b ON b.trial = st.trial
-             WHERE st.sweep = ? GROUP BY st.stage, t.state, t.array_key, 4 ORDER BY min(st.position)",
-        )
-        .bind(sweep)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|error| self.failed(error))
-    }
-
-    /// What runs of a sweep, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn running(&self, sweep: i64, at_most: i64) -> Result<Vec<RunningTrial>, StoreError> {
-        sqlx::query_as(
-            "SELECT t.trial, st.stage, t.id, st.parameters, a.attempt, a.done_units, a.total_units, a.started, a.members, t.array_key,
-                    w.device, w.host
-             FROM attempts a JOIN trials t USING (trial) JOIN workers w USING (worker)
-             JOIN sweep_trials st ON st.trial = a.trial AND st.sweep = ?
-             WHERE a.state = 'running' ORDER BY a.started, st.position LIMIT ?",
-        )
-        .bind(sweep)
-        .bind(at_most)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|error| self.failed(error))
     }
 
     /// Trials of a sweep.

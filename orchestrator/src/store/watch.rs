@@ -1,4 +1,4 @@
-//! What devices do and what trials take of them, for those who watch: `status`, `explain`, advice and metrics.
+//! What devices do and what trials take of them, for all who watch.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ const MAX_SAMPLES: i64 = 500_000;
 const MAX_INCIDENTS: i64 = 1_000;
 
 /// A device, all that is known of it, and its last sample.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Default, Serialize, FromRow)]
 pub struct DeviceState {
     /// Its row.
     pub device: i64,
@@ -73,7 +73,7 @@ pub struct DeviceState {
     pub members: i64,
 }
 
-/// A sample, as far as advice looks at it.
+/// A sample, as far as those who watch look at it.
 #[derive(Clone, Debug, Default, PartialEq, FromRow)]
 pub struct Watched {
     /// Device.
@@ -170,10 +170,11 @@ impl Reader {
     /// # Errors
     /// [`StoreError`].
     pub async fn device_states(&self, within_ms: i64) -> Result<Vec<DeviceState>, StoreError> {
+        // CROSS: a device first, then its samples by their key; SQLite would read all samples.
         sqlx::query_as(
-            "SELECT d.*, s.* FROM devices d
-             JOIN device_samples s ON s.device = d.device AND s.at = (SELECT max(l.at) FROM device_samples l WHERE l.device = d.device)
-             WHERE s.at >= ? ORDER BY d.host, length(d.name), d.name LIMIT ?",
+            "SELECT d.*, s.* FROM devices d CROSS JOIN device_samples s
+             WHERE s.device = d.device AND s.at = (SELECT max(l.at) FROM device_samples l WHERE l.device = d.device) AND s.at >= ?
+             ORDER BY d.host, length(d.name), d.name LIMIT ?",
         )
         .bind(now_ms() - within_ms)
         .bind(MAX_DEVICES)

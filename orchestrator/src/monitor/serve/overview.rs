@@ -11,7 +11,10 @@ use super::{
     scope::{Wanted, number},
     site::{Loaded, Site},
 };
-use crate::store::{DeviceRow, FailureGroup, LogRow, Reader, StageColumns, SweepProgress, SweepRow, WorkerRow};
+use crate::{
+    monitor::estimate::{TimeLeft, time_left},
+    store::{DeviceState, FailureGroup, LogRow, Reader, StageColumns, StageCounts, SweepProgress, SweepRow, WorkerRow},
+};
 
 /// Running trials that are shown.
 const MAX_RUNNING: usize = 24;
@@ -27,7 +30,7 @@ const MAX_BEST: usize = 5;
 const MAX_EVENTS: i64 = 30;
 /// Sweeps a page.
 const MAX_SWEEPS: usize = 20;
-/// What was not heard of for so long is not there, in milliseconds.
+/// A device that was not sampled for so long is not there, in milliseconds.
 const DEVICE_GONE_MS: i64 = 120_000;
 /// Workers that are shown.
 const MAX_WORKERS: usize = 64;
@@ -82,20 +85,14 @@ pub(super) async fn sweeps(State(site): State<Arc<Site>>, Wanted(asked): Wanted)
 /// A stage and how far it is.
 #[derive(Serialize)]
 struct StageLine {
-    stage: String,
+    #[serde(flatten)]
+    counts: StageCounts,
     kind: Option<String>,
     note: Option<String>,
-    total: i64,
-    done: i64,
-    running: i64,
-    ready: i64,
-    waiting: i64,
-    without_result: i64,
-    reused: i64,
     /// Mean time of a device for one trial.
     mean_ms: Option<f64>,
-    /// Time left for the rest, with the workers that are there; none: nothing is known yet.
-    left_ms: Option<f64>,
+    /// If all workers that are there did nothing else.
+    left: TimeLeft,
 }
 
 /// A trial that runs.
@@ -147,16 +144,13 @@ pub(super) struct Overview {
     total: i64,
     done: i64,
     stages: Vec<StageLine>,
-    /// Of the stages of which it is known.
-    left_ms: Option<f64>,
-    /// Some stages with trials left have none that ended yet.
-    left_is_partial: bool,
+    left: TimeLeft,
     running: Vec<RunningLine>,
     running_total: usize,
     failures: Vec<FailureLine>,
     best: Option<Best>,
     events: Vec<LogRow>,
-    devices: Vec<DeviceRow>,
+    devices: Vec<DeviceState>,
     workers: Vec<WorkerRow>,
     workers_here: usize,
 }
@@ -166,22 +160,32 @@ pub(super) async fn overview(State(site): State<Arc<Site>>, Wanted(asked): Wante
     let reader = site.reader().await?;
     let loaded = site.sweep(&reader, number(&asked, "sweep")?).await?;
     let sweep = loaded.row.sweep;
-    let (progress, times, failures, workers) = tokio::try_join!(
+    let (progress, durations, times, failures, mut workers) = tokio::try_join!(
         reader.progress(sweep),
+        site.durations(),
         reader.stage_times(sweep),
         reader.failure_groups(sweep, MAX_FAILURES),
         reader.workers(),
     )?;
     let (best, events, devices) =
-        tokio::join!(best(&reader, &loaded), reader.events(MAX_EVENTS), reader.devices(DEVICE_GONE_MS));
+        tokio::join!(best(&reader, &loaded), reader.events(MAX_EVENTS), reader.device_states(DEVICE_GONE_MS));
     let means: BTreeMap<String, f64> = times.into_iter().map(|time| (time.stage, time.mean_ms)).collect();
     let now = jiff::Timestamp::now().as_millisecond();
-    // A coordinator that was killed has told of no end.
-    let here = |worker: &WorkerRow| worker.ended.is_none() && now - worker.last_seen < DEVICE_GONE_MS;
-    let workers_here = workers.iter().filter(|worker| here(worker)).count();
-    let stages = stages(&loaded, &progress, &means, workers_here.max(1) as f64);
-    let unknown = |stage: &StageLine| stage.left_ms.is_none() && stage.waiting + stage.ready + stage.running > 0;
-    let left: Vec<f64> = stages.iter().filter_map(|stage| stage.left_ms).collect();
+    workers.retain(|worker| worker.is_here(now));
+    let workers_here = workers.len();
+    workers.truncate(MAX_WORKERS);
+    let left = |part: &SweepProgress| time_left(part, &durations, workers_here, now);
+    let stages = progress.by_stage().into_iter().map(|counts| {
+        let plan = loaded.stage_plan(&counts.stage);
+        StageLine {
+            kind: plan.map(|plan| plan.kind.name().to_owned()),
+            note: plan.map(|plan| plan.note.clone()).filter(|note| !note.is_empty()),
+            mean_ms: means.get(&counts.stage).copied(),
+            left: left(&progress.of_stage(&counts.stage)),
+            counts,
+        }
+    });
+    let stages = stages.collect();
     let failures = failures.into_iter().map(|group| {
         let whole = group.ids.split(' ').filter(|id| id.len() == 64);
         FailureLine { examples: whole.map(|id| id[..10].to_owned()).collect(), group }
@@ -191,8 +195,7 @@ pub(super) async fn overview(State(site): State<Arc<Site>>, Wanted(asked): Wante
         finished: progress.is_finished(),
         total: progress.total(),
         done: progress.count(&["done"]),
-        left_ms: (!left.is_empty()).then(|| left.iter().sum()),
-        left_is_partial: stages.iter().any(unknown),
+        left: left(&progress),
         stages,
         running: running(&reader, &loaded, &progress).await?,
         running_total: progress.running.len(),
@@ -200,35 +203,9 @@ pub(super) async fn overview(State(site): State<Arc<Site>>, Wanted(asked): Wante
         best: best?,
         events: events?,
         devices: devices?,
-        workers: workers.into_iter().filter(here).take(MAX_WORKERS).collect(),
+        workers,
         workers_here,
     }))
-}
-
-fn stages(loaded: &Loaded, progress: &SweepProgress, means: &BTreeMap<String, f64>, workers: f64) -> Vec<StageLine> {
-    let lines = progress.by_stage().into_iter().map(|counts| {
-        let plan = loaded.stage_plan(&counts.stage);
-        let mean_ms = means.get(&counts.stage).copied();
-        // What runs is done in part.
-        let running = progress.running.iter().filter(|row| row.stage == counts.stage);
-        let begun: f64 = running.map(|row| row.done_units as f64 / row.total_units.max(1) as f64).sum();
-        let left = (counts.waiting + counts.ready + counts.running) as f64 - begun;
-        StageLine {
-            kind: plan.map(|plan| plan.kind.name().to_owned()),
-            note: plan.map(|plan| plan.note.clone()).filter(|note| !note.is_empty()),
-            left_ms: mean_ms.filter(|_| left > 0.0).map(|mean| mean * left / workers),
-            mean_ms,
-            total: counts.total,
-            done: counts.done,
-            running: counts.running,
-            ready: counts.ready,
-            waiting: counts.waiting,
-            without_result: counts.without_result,
-            reused: counts.reused,
-            stage: counts.stage,
-        }
-    });
-    lines.collect()
 }
 
 async fn running(reader: &Reader, loaded: &Loaded, progress: &SweepProgress) -> Result<Vec<RunningLine>, Refusal> {
@@ -244,7 +221,7 @@ async fn running(reader: &Reader, loaded: &Loaded, progress: &SweepProgress) -> 
             id: row.id.clone(),
             stage: row.stage.clone(),
             attempt: row.attempt,
-            done: (row.total_units > 0).then(|| row.done_units as f64 / row.total_units as f64),
+            done: row.share(),
             started: row.started,
             device: row.device.clone(),
             host: row.host.clone(),

@@ -1,6 +1,7 @@
 //! What handlers share: the database, as soon as it is there, and plans of sweeps, which never change.
 
 use std::{
+    collections::BTreeMap,
     os::unix::fs::MetadataExt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -8,10 +9,11 @@ use std::{
 };
 
 use serde::Deserialize;
-use tokio::sync::{RwLock, Semaphore};
+use tokio::sync::{self, RwLock, Semaphore};
 
 use super::{access::Access, error::Refusal, live::Live};
 use crate::{
+    monitor::estimate::Durations,
     store::{DATABASE, PlanColumns, Reader, StageColumns, StoreError, SweepRow},
     sweep::{FigureSpec, ReportSpec, StagePlan},
 };
@@ -40,6 +42,7 @@ struct Opened {
     /// Device and number of the file, and when it was made: numbers are used again.
     file: (u64, u64, Option<SystemTime>),
     generation: u64,
+    durations: Arc<sync::Mutex<Durations>>,
 }
 
 /// A sweep as it was launched.
@@ -124,7 +127,14 @@ impl Site {
         }
         let reader = Reader::open(&path).await?;
         let generation = place.as_ref().map_or(0, |opened| opened.generation) + 1;
-        Ok(place.insert(Opened { reader, file, generation }).clone())
+        Ok(place.insert(Opened { reader, file, generation, durations: Arc::default() }).clone())
+    }
+
+    /// What trials took, by array key, in milliseconds.
+    pub(super) async fn durations(&self) -> Result<BTreeMap<String, f64>, StoreError> {
+        let opened = self.open().await?;
+        let mut durations = opened.durations.lock().await;
+        durations.get(&opened.reader).await.cloned()
     }
 
     /// A sweep; without a number, the one launched last.

@@ -12,19 +12,19 @@ use std::{
 use permafrost_worker::{agent::Endpoint, files, id::TrialId};
 use serde_json::Value;
 
-use super::{
-    estimate::time_left,
-    snapshot::{CoordinatorView, DeviceView, Nothing, RunningView, Snapshot, SweepView, TrialView, stages},
-};
+use super::snapshot::{CoordinatorView, DeviceView, Nothing, RunningView, Snapshot, SweepView, TrialView};
 use crate::{
-    monitor::advice::{Advice, advice},
-    store::{DATABASE, DeviceRow, Listed, Reader, StoreError, SweepName, WITHOUT_RESULT, WorkerRow},
+    monitor::{
+        advice::{Advice, advice},
+        estimate::{Durations, time_left},
+    },
+    store::{DATABASE, DeviceState, Listed, Reader, StoreError, SweepName, WITHOUT_RESULT, WorkerRow},
 };
 
 /// Sweeps to choose from.
 const MAX_SWEEPS: i64 = 200;
 /// Trials that run.
-const MAX_RUNNING: i64 = 1000;
+const MAX_RUNNING: usize = 1000;
 /// Curves that are read at once.
 const MAX_CURVES: usize = 100;
 /// Trials without a result that are listed.
@@ -39,8 +39,6 @@ const SPARK_POINTS: i64 = 120;
 const HISTORY: usize = 240;
 /// A device that was not sampled for so long has left, in milliseconds.
 const DEVICE_GONE_MS: i64 = 15_000;
-/// How often durations of trials are asked for: all attempts are read for that.
-const DURATIONS: Duration = Duration::from_secs(10);
 /// How often advice on devices is asked for: it looks at all samples of some minutes.
 const ADVICE: Duration = Duration::from_secs(5);
 /// The end of a log that is read, in bytes.
@@ -64,7 +62,7 @@ pub struct Source {
     home: PathBuf,
     name: Option<String>,
     reader: Option<(Reader, u64)>,
-    durations: Option<(Instant, BTreeMap<String, f64>)>,
+    durations: Durations,
     advice: Option<(Instant, Vec<Advice>)>,
     history: HashMap<i64, VecDeque<(i64, f64)>>,
     metrics: (i64, BTreeMap<String, String>),
@@ -77,7 +75,7 @@ impl Source {
             home: home.to_owned(),
             name: name.map(str::to_owned),
             reader: None,
-            durations: None,
+            durations: Durations::default(),
             advice: None,
             history: HashMap::new(),
             metrics: (0, BTreeMap::new()),
@@ -113,7 +111,7 @@ impl Source {
         }
         let reader = Reader::open(&path).await?;
         self.reader = Some((reader.clone(), inode));
-        self.durations = None;
+        self.durations = Durations::default();
         self.history.clear();
         self.metrics = (0, BTreeMap::new());
         Ok(reader)
@@ -122,7 +120,10 @@ impl Source {
     async fn fill(&mut self, snapshot: &mut Snapshot, wanted: &Wanted) -> Result<(), StoreError> {
         let reader = self.reader().await?;
         snapshot.sweeps = reader.sweep_names(MAX_SWEEPS).await?;
-        snapshot.devices = self.devices(&reader, snapshot).await?;
+        // Devices may still be sampled by workers that nobody leads.
+        let mut workers = if snapshot.coordinator.is_some() { reader.workers().await? } else { Vec::new() };
+        workers.retain(|worker| worker.is_here(snapshot.at));
+        snapshot.devices = self.devices(&reader, &workers).await?;
         snapshot.events = reader.events(MAX_EVENTS).await?;
         let Some(sweep) = self.choose(&snapshot.sweeps, wanted.chosen) else {
             snapshot.nothing = Some(match &self.name {
@@ -137,21 +138,20 @@ impl Source {
         }
         let SweepName { sweep: row, name, revision, submitted } = sweep;
         snapshot.sweep = Some(SweepView { sweep: row, name, revision, submitted, metrics: self.metrics.1.clone() });
-        let work = reader.sweep_work(row).await?;
-        let running = reader.running(row, MAX_RUNNING).await?;
-        snapshot.stages = stages(&work, &running);
-        if work.iter().any(|row| !row.blocked && matches!(row.state.as_str(), "waiting" | "ready" | "running")) {
-            // Devices may still be sampled by workers that nobody leads.
-            let devices = if snapshot.coordinator.is_some() { snapshot.devices.len() } else { 0 };
-            snapshot.left = time_left(&work, &running, self.durations(&reader).await?, devices, snapshot.at);
+        let progress = reader.progress(row).await?;
+        snapshot.stages = progress.by_stage();
+        if !progress.is_finished() {
+            snapshot.left = time_left(&progress, self.durations.get(&reader).await?, workers.len(), snapshot.at);
         }
-        if work.iter().any(|row| WITHOUT_RESULT.contains(&row.state.as_str())) {
+        if progress.count(&WITHOUT_RESULT) > 0 {
             let listed = Listed { states: &WITHOUT_RESULT, latest_first: true, ..Listed::default() };
             snapshot.failures = reader.trial_lines(row, &listed, MAX_FAILURES).await?;
         }
         let parsed = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
-        snapshot.running = running
+        snapshot.running = progress
+            .running
             .into_iter()
+            .take(MAX_RUNNING)
             .map(|row| RunningView { parameters: parsed(&row.parameters), row, metric: None, curve: Vec::new() })
             .collect();
         curves(&reader, &mut snapshot.running, wanted.curves).await?;
@@ -175,22 +175,11 @@ impl Source {
         sweeps.iter().find(wanted).cloned()
     }
 
-    async fn durations(&mut self, reader: &Reader) -> Result<&BTreeMap<String, f64>, StoreError> {
-        let stale = self.durations.as_ref().is_none_or(|(at, _)| at.elapsed() >= DURATIONS);
-        let durations = match self.durations.take() {
-            Some((at, known)) if !stale => (at, known),
-            _ => (Instant::now(), reader.mean_duration_ms().await?),
-        };
-        Ok(&self.durations.insert(durations).1)
-    }
-
     /// Devices of workers that are there, and whatever else is sampled.
-    async fn devices(&mut self, reader: &Reader, snapshot: &Snapshot) -> Result<Vec<DeviceView>, StoreError> {
-        let sampled = reader.devices(DEVICE_GONE_MS).await?;
+    async fn devices(&mut self, reader: &Reader, workers: &[WorkerRow]) -> Result<Vec<DeviceView>, StoreError> {
+        let sampled = reader.device_states(DEVICE_GONE_MS).await?;
         self.remember(reader, &sampled).await?;
-        let workers = if snapshot.coordinator.is_some() { reader.workers().await? } else { Vec::new() };
-        let there = workers.iter().filter(|worker| worker.ended.is_none());
-        let mut views: Vec<DeviceView> = there.map(|worker| self.of_worker(worker, &sampled)).collect();
+        let mut views: Vec<DeviceView> = workers.iter().map(|worker| self.of_worker(worker, &sampled)).collect();
         for row in sampled {
             if !views.iter().any(|view| view.host == row.host && view.name == row.name) {
                 views.push(DeviceView {
@@ -217,7 +206,7 @@ impl Source {
         Ok(views)
     }
 
-    fn of_worker(&self, worker: &WorkerRow, sampled: &[DeviceRow]) -> DeviceView {
+    fn of_worker(&self, worker: &WorkerRow, sampled: &[DeviceState]) -> DeviceView {
         let sample = sampled.iter().find(|row| row.host == worker.host && row.name == worker.device).cloned();
         DeviceView {
             host: worker.host.clone(),
@@ -235,7 +224,7 @@ impl Source {
     }
 
     /// Adds the samples that are new.
-    async fn remember(&mut self, reader: &Reader, devices: &[DeviceRow]) -> Result<(), StoreError> {
+    async fn remember(&mut self, reader: &Reader, devices: &[DeviceState]) -> Result<(), StoreError> {
         self.history.retain(|device, _| devices.iter().any(|row| row.device == *device));
         if devices.is_empty() {
             return Ok(());
@@ -244,7 +233,7 @@ impl Source {
         let first = jiff::Timestamp::now().as_millisecond() - 1000 * HISTORY as i64;
         // Workers' clocks differ a little: what overlaps is passed over below.
         let since = last.map_or(first, |last| (last - DEVICE_GONE_MS).max(first));
-        for sample in reader.device_samples(since).await? {
+        for sample in reader.watched(since).await? {
             let Some(utilisation) = sample.utilisation else { continue };
             let samples = self.history.entry(sample.device).or_default();
             if samples.back().is_none_or(|last| last.0 < sample.at) {

@@ -23,18 +23,6 @@ pub(super) fn clock(ms: i64) -> String {
     }
 }
 
-/// A time left that is only an estimate: rounded.
-pub(super) fn about(ms: i64) -> String {
-    let seconds = (ms.max(0) as f64 / 1000.0).round() as i64;
-    match seconds {
-        0..10 => "a few s".to_owned(),
-        10..90 => format!("{} s", (seconds + 2) / 5 * 5),
-        90..5400 => format!("{} min", (seconds + 30) / 60),
-        5400..172_800 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
-}
-
 /// Bytes, with decimal units.
 pub(super) fn bytes(bytes: i64) -> String {
     let mut size = bytes.max(0) as f64;
@@ -116,7 +104,6 @@ mod tests {
         assert_eq!([0, 999, 1000, 25_300_000_000].map(bytes), ["0 B", "999 B", "1.0 kB", "25.3 GB"]);
         assert_eq!(of_bytes(1_440_000_000, 25_300_000_000), "1.4/25.3 GB");
         assert_eq!([0, 61_000, 3_660_000].map(clock), ["0:00", "1:01", "1h01m"]);
-        assert_eq!([4_000, 62_000, 125_000, 7_380_000].map(about), ["a few s", "60 s", "2 min", "2 h 3 min"]);
         assert_eq!([0.0, 0.999, 1.0].map(percent), ["0 %", "99 %", "100 %"]);
     }
 

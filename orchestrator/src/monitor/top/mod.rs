@@ -4,7 +4,6 @@
 //! what a user looks at, changed by keys and by snapshots. [`draw`] is a function of it alone. [`run`] puts the three together.
 
 mod draw;
-mod estimate;
 mod fetch;
 mod format;
 mod input;
@@ -18,10 +17,9 @@ mod theme;
 mod tests;
 
 pub use draw::draw;
-pub use estimate::TimeLeft;
 pub use fetch::{Source, Wanted};
 pub use run::{Commands, TopError, run};
-pub use snapshot::{CoordinatorView, DeviceView, Nothing, RunningView, Snapshot, StageView, SweepView};
+pub use snapshot::{CoordinatorView, DeviceView, Nothing, RunningView, Snapshot, SweepView};
 pub use state::{Action, Command, State};
 pub use text::text;
 pub use theme::Theme;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use permafrost_worker::id::TrialId;
 use serde::Serialize;
 
-use super::{estimate::TimeLeft, format};
-use crate::store::{
-    CurvePoint, DeviceRow, LogRow, RunningTrial, SweepName, TrialDetail, TrialLine, WITHOUT_RESULT, WorkRow,
+use crate::{
+    monitor::estimate::TimeLeft,
+    store::{CurvePoint, DeviceState, LogRow, RunningTrial, StageCounts, SweepName, TrialDetail, TrialLine},
 };
 
 /// What `top` shows.
@@ -25,7 +25,7 @@ pub struct Snapshot {
     #[serde(skip)]
     pub sweeps: Vec<SweepName>,
     /// Stages in the order of the plan.
-    pub stages: Vec<StageView>,
+    pub stages: Vec<StageCounts>,
     /// The time left.
     pub left: TimeLeft,
     /// Trials that run, oldest first; the first thousand.
@@ -83,31 +83,6 @@ pub struct SweepView {
     pub metrics: BTreeMap<String, String>,
 }
 
-/// Trials of a stage.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct StageView {
-    /// Stage.
-    pub stage: String,
-    /// Trials in all.
-    pub total: i64,
-    /// Those with a result.
-    pub done: i64,
-    /// Those that run.
-    pub running: i64,
-    /// Those that wait for a worker.
-    pub ready: i64,
-    /// Those that wait for inputs.
-    pub waiting: i64,
-    /// Those that wait for an input that has ended without a result.
-    pub blocked: i64,
-    /// Those that ended without a result.
-    pub without_result: i64,
-    /// Those that were done before the sweep was launched.
-    pub reused: i64,
-    /// The share done, where what runs counts by its progress.
-    pub share: f64,
-}
-
 /// A trial that runs.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunningView {
@@ -134,7 +109,7 @@ pub struct DeviceView {
     /// Trials that run on it.
     pub running: i64,
     /// Its last sample.
-    pub sample: Option<DeviceRow>,
+    pub sample: Option<DeviceState>,
     /// Utilisation over the last minutes, oldest first.
     pub history: Vec<f64>,
     /// What is wrong with it, in a line.
@@ -161,7 +136,7 @@ impl Snapshot {
     }
 
     /// Trials of all stages, counted by this.
-    pub(super) fn sum(&self, count: impl Fn(&StageView) -> i64) -> i64 {
+    pub(super) fn sum(&self, count: impl Fn(&StageCounts) -> i64) -> i64 {
         self.stages.iter().map(count).sum()
     }
 
@@ -188,38 +163,7 @@ impl Snapshot {
     pub fn time_left(&self) -> String {
         match self.left {
             _ if matches!(self.state(), "done" | "ended") => String::new(),
-            TimeLeft { ms: None, .. } => "time left: -".to_owned(),
-            TimeLeft { ms: Some(ms), at_least: false } => format!("about {} left", format::about(ms)),
-            TimeLeft { ms: Some(ms), at_least: true } => format!("at least {} left", format::about(ms)),
+            left => left.words().unwrap_or_else(|| "time left: -".to_owned()),
         }
     }
-}
-
-/// Stages of this work.
-pub(super) fn stages(work: &[WorkRow], running: &[RunningTrial]) -> Vec<StageView> {
-    let mut stages: Vec<StageView> = Vec::new();
-    for row in work {
-        let place = stages.iter().position(|view| view.stage == row.stage).unwrap_or_else(|| {
-            stages.push(StageView { stage: row.stage.clone(), ..StageView::default() });
-            stages.len() - 1
-        });
-        let view = &mut stages[place];
-        view.total += row.trials;
-        view.reused += row.reused;
-        match row.state.as_str() {
-            "done" => view.done += row.trials,
-            "running" => view.running += row.trials,
-            "ready" => view.ready += row.trials,
-            "waiting" => view.waiting += row.trials,
-            state if WITHOUT_RESULT.contains(&state) => view.without_result += row.trials,
-            _ => {}
-        }
-        view.blocked += if row.blocked { row.trials } else { 0 };
-    }
-    for view in &mut stages {
-        let of_stage = running.iter().filter(|row| row.stage == view.stage);
-        let under_way: f64 = of_stage.filter_map(super::estimate::share).sum();
-        view.share = (view.done as f64 + under_way.min(view.running as f64)) / view.total.max(1) as f64;
-    }
-    stages
 }

@@ -12,13 +12,17 @@ use ratatui::{
 use serde_json::json;
 
 use super::{
-    Action, Command, CoordinatorView, DeviceView, Nothing, RunningView, Snapshot, StageView, State, SweepView, Theme,
-    TimeLeft, draw,
+    Action, Command, CoordinatorView, DeviceView, Nothing, RunningView, Snapshot, State, SweepView, Theme, draw,
     snapshot::TrialView,
     state::{Dialog, Pane, View},
     text,
 };
-use crate::store::{CurvePoint, DeviceRow, LogRow, RunningTrial, SweepName, TrialDetail, TrialLine, TrialUsage};
+use crate::{
+    monitor::estimate::TimeLeft,
+    store::{
+        CurvePoint, DeviceState, LogRow, RunningTrial, StageCounts, SweepName, TrialDetail, TrialLine, TrialUsage,
+    },
+};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
 const COLOR: Theme = Theme { color: true, unicode: true };
@@ -31,10 +35,10 @@ fn id(seed: u64) -> String {
     blake3::hash(&seed.to_le_bytes()).to_hex().to_string()
 }
 
-fn stage(name: &str, counts: [i64; 6], reused: i64, share: f64) -> StageView {
+fn stage(name: &str, counts: [i64; 6], reused: i64, share: f64) -> StageCounts {
     let [done, running, ready, waiting, blocked, without_result] = counts;
     let total = done + running + ready + waiting + without_result;
-    StageView { stage: name.to_owned(), total, done, running, ready, waiting, blocked, without_result, reused, share }
+    StageCounts { stage: name.to_owned(), total, done, running, ready, waiting, blocked, without_result, reused, share }
 }
 
 fn running(seed: u64) -> RunningView {
@@ -63,7 +67,7 @@ fn running(seed: u64) -> RunningView {
 
 fn device(index: i64, advice: Option<&str>) -> DeviceView {
     let name = format!("cuda:{index}");
-    let sample = DeviceRow {
+    let sample = DeviceState {
         device: index,
         host: "node7".to_owned(),
         name: name.clone(),
@@ -78,6 +82,7 @@ fn device(index: i64, advice: Option<&str>) -> DeviceView {
         sm_clock_mhz: Some(1980.0),
         throttle: (index == 1).then(|| "sw-power-cap".to_owned()),
         members: 4,
+        ..DeviceState::default()
     };
     DeviceView {
         host: "node7".to_owned(),

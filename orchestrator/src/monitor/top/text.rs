@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::{
-    estimate, format,
+    format,
     snapshot::{Nothing, Snapshot},
 };
 
@@ -58,7 +58,7 @@ fn sections(snapshot: &Snapshot, zone: &TimeZone, lines: &mut Vec<String>) {
         vec![
             view.row.stage.clone(),
             view.row.id.get(..10).unwrap_or_default().to_owned(),
-            estimate::share(&view.row).map_or("-".to_owned(), format::percent),
+            view.row.share().map_or("-".to_owned(), format::percent),
             format::clock(snapshot.at - view.row.started),
             view.metric.clone().unwrap_or("-".to_owned()),
             view.curve.last().map_or("-".to_owned(), |value| format::number(*value)),

@@ -9,11 +9,14 @@ use ratatui::{
 };
 
 use super::rows::{Cell, Column, plain, rows, shortened, styled, title, window};
-use crate::monitor::top::{
-    estimate, format,
-    snapshot::{DeviceView, StageView},
-    state::{Pane, State},
-    theme::Theme,
+use crate::{
+    monitor::top::{
+        format,
+        snapshot::DeviceView,
+        state::{Pane, State},
+        theme::Theme,
+    },
+    store::StageCounts,
 };
 
 /// From this width on, a device fits in one line.
@@ -55,7 +58,7 @@ pub(super) fn stages(frame: &mut Frame<'_>, area: Rect, state: &State) {
 }
 
 /// What its trials do that are not done, the most important first: as many words as fit.
-fn stage_words(stage: &StageView, room: usize, theme: Theme) -> Cell {
+fn stage_words(stage: &StageCounts, room: usize, theme: Theme) -> Cell {
     let words = [
         (stage.running, "running", theme.accent()),
         (stage.without_result, "without result", theme.bad()),
@@ -239,7 +242,7 @@ pub(super) fn running(frame: &mut Frame<'_>, area: Rect, state: &State) {
         let mut cells = vec![
             plain(row.stage.clone()),
             styled(row.id.get(..10).unwrap_or_default(), theme.heading()),
-            plain(estimate::share(row).map_or("-".to_owned(), format::percent)),
+            plain(row.share().map_or("-".to_owned(), format::percent)),
             plain(format::clock(state.snapshot.at - row.started)),
             styled(theme.spark(&view.curve, spark, None), theme.accent()),
             plain(value),

@@ -1,11 +1,16 @@
 //! How long a sweep still takes, from how long trials like those that are left took.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 
-use crate::store::{RunningTrial, WorkRow};
+use crate::store::{Reader, StoreError, SweepProgress};
 
+/// How often durations of trials are asked for: all attempts are read for that.
+const DURATIONS: Duration = Duration::from_secs(10);
 /// A share done below which it says nothing of the rest.
 const TELLING: f64 = 0.02;
 
@@ -18,30 +23,58 @@ pub struct TimeLeft {
     pub at_least: bool,
 }
 
-/// The share of an attempt that is done, where it tells.
-pub(super) fn share(row: &RunningTrial) -> Option<f64> {
-    (row.total_units > 0).then(|| (row.done_units as f64 / row.total_units as f64).clamp(0.0, 1.0))
+impl TimeLeft {
+    /// In words, such as `about 3 min left`; none: it is not known.
+    pub fn words(self) -> Option<String> {
+        let how = if self.at_least { "at least" } else { "about" };
+        self.ms.map(|ms| format!("{how} {} left", about(ms)))
+    }
 }
 
-/// The time left for `work` on so many devices, at `now` in milliseconds. Trials that are blocked do not run, and do not count.
+/// A duration that is only an estimate: rounded.
+fn about(ms: i64) -> String {
+    let seconds = (ms.max(0) as f64 / 1000.0).round() as i64;
+    match seconds {
+        0..10 => "a few s".to_owned(),
+        10..90 => format!("{} s", (seconds + 2) / 5 * 5),
+        90..5400 => format!("{} min", (seconds + 30) / 60),
+        5400..172_800 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// What trials took, by array key; asked for anew now and then.
+#[derive(Debug, Default)]
+pub struct Durations(Option<(Instant, BTreeMap<String, f64>)>);
+
+impl Durations {
+    /// Mean time of a device for a trial, in milliseconds, by array key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get(&mut self, reader: &Reader) -> Result<&BTreeMap<String, f64>, StoreError> {
+        let known = match self.0.take() {
+            Some((at, known)) if at.elapsed() < DURATIONS => (at, known),
+            _ => (Instant::now(), reader.mean_duration_ms().await?),
+        };
+        Ok(&self.0.insert(known).1)
+    }
+}
+
+/// The time left on so many devices, at `now` in milliseconds. Trials that are blocked do not run, and do not count.
 ///
 /// `mean_ms` has the time of a device that trials of an array key took, measured on those that are done. Of a key that has none,
 /// what runs tells: time so far over the share done. What is left of all trials is shared by all devices, which is right as
 /// long as there are more trials than devices; it is never less than what the slowest of those that run needs.
-pub(super) fn time_left(
-    work: &[WorkRow],
-    running: &[RunningTrial],
-    mean_ms: &BTreeMap<String, f64>,
-    devices: usize,
-    now: i64,
-) -> TimeLeft {
+pub fn time_left(progress: &SweepProgress, mean_ms: &BTreeMap<String, f64>, devices: usize, now: i64) -> TimeLeft {
+    let SweepProgress { work, running } = progress;
     if devices == 0 {
         return TimeLeft::default();
     }
     // By key, of those that run: what the whole of one will have taken, of its device.
     let mut projected: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for row in running {
-        if let Some(share) = share(row).filter(|share| *share >= TELLING) {
+        if let Some(share) = row.share().filter(|share| *share >= TELLING) {
             let whole = (now - row.started).max(0) as f64 / share / row.members.max(1) as f64;
             let (sum, count) = projected.entry(&row.array_key).or_default();
             *sum += whole;
@@ -62,7 +95,7 @@ pub(super) fn time_left(
     for row in running {
         let elapsed = (now - row.started).max(0) as f64;
         let members = row.members.max(1) as f64;
-        let rest = match share(row).filter(|share| *share >= TELLING) {
+        let rest = match row.share().filter(|share| *share >= TELLING) {
             Some(share) => Some(elapsed * (1.0 - share) / share),
             None => of_one(&row.array_key).map(|one| (one * members - elapsed).max(0.0)),
         };
@@ -82,6 +115,7 @@ pub(super) fn time_left(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{RunningTrial, WorkRow};
 
     fn work(state: &str, key: &str, trials: i64) -> WorkRow {
         let (stage, state, array_key) = ("s".to_owned(), state.to_owned(), key.to_owned());
@@ -103,6 +137,16 @@ mod tests {
             device: "cpu".to_owned(),
             host: "here".to_owned(),
         }
+    }
+
+    fn time_left(
+        work: &[WorkRow],
+        running: &[RunningTrial],
+        mean_ms: &BTreeMap<String, f64>,
+        devices: usize,
+        now: i64,
+    ) -> TimeLeft {
+        super::time_left(&SweepProgress { work: work.to_vec(), running: running.to_vec() }, mean_ms, devices, now)
     }
 
     fn left(ms: i64) -> TimeLeft {
@@ -141,5 +185,13 @@ mod tests {
         let todo = [work("ready", "a", 2), work("waiting", "b", 9)];
         let mean = BTreeMap::from([("a".to_owned(), 1000.0)]);
         assert_eq!(time_left(&todo, &[], &mean, 1, 0), TimeLeft { ms: Some(2000), at_least: true });
+    }
+
+    #[test]
+    fn words_are_rounded() {
+        assert_eq!([4_000, 62_000, 125_000, 7_380_000].map(about), ["a few s", "60 s", "2 min", "2 h 3 min"]);
+        assert_eq!(left(125_000).words().unwrap(), "about 2 min left");
+        assert_eq!(TimeLeft { ms: Some(20_000), at_least: true }.words().unwrap(), "at least 20 s left");
+        assert_eq!(TimeLeft::default().words(), None);
     }
 }

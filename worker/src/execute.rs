@@ -8,7 +8,7 @@ use std::{
 use crate::{
     device::Device,
     error::Error,
-    protocol::{Checkpoint, Failure, FailureClass, Lease, Outcome, Stop},
+    protocol::{Checkpoint, DeviceInfo, Failure, FailureClass, Lease, Outcome, Stop},
     task::Kind,
 };
 
@@ -82,6 +82,18 @@ pub fn execute(device: &Device, job: &Job, reporter: &dyn Reporter) {
         Err(panic) => Failure { class: FailureClass::Bug, message: panic_text(&*panic), cure: None, damaged: None },
     };
     finished.finish_rest(&failure);
+}
+
+/// How many of so many members of an array a device works on at a time. The others take their turn, in the order of the array, one as soon
+/// as another has ended.
+pub fn side_by_side(kind: Kind, device: &DeviceInfo, members: usize) -> usize {
+    let most = match kind {
+        Kind::Fetch | Kind::Prepare | Kind::Embed | Kind::Noop => 1,
+        // On a card all members make each step together.
+        Kind::Pretrain | Kind::Classify if device.name != "cpu" => members,
+        Kind::Pretrain | Kind::Classify | Kind::Project => device.threads,
+    };
+    most.clamp(1, members.max(1))
 }
 
 /// The text of a panic.

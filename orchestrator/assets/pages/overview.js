@@ -75,7 +75,7 @@ function running(ctx, data) {
     { head: "parameters", cell: (row) => parameters(row.parameters) },
     { head: "loss", class: "nowrap", cell: (row) => (row.metric ? [spark(row.curve, `${row.metric}, last ${num(last(row))}`), " ", h("span", { class: "quiet" }, row.metric), " ", last(row) === undefined ? "" : num(last(row))] : h("span", { class: "quiet" }, "–")) },
     { head: "done", num: true, cell: (row) => percent(row.done) },
-    { head: "since", num: true, cell: (row) => duration(now - row.started) },
+    { head: "since", num: true, cell: (row) => (row.begun === null ? "–" : duration(now - row.begun)) },
     { head: "device", class: "nowrap", cell: (row) => `${row.device} on ${row.host}` },
   ], data.running), more > 0 ? h("p", {}, h("a", { href: ctx.link("/trials?state=running") }, `${counted(more, "more trial")} run`)) : null);
 }

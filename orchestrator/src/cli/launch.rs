@@ -24,6 +24,8 @@ use crate::{
 
 /// A coordinator that is killed so often is not started again.
 const MAX_DEATHS: u32 = 20;
+/// Other sweeps that are named.
+const MAX_OTHERS: usize = 5;
 /// Times a coordinator that is just leaving is asked.
 const MAX_TRIES: u32 = 20;
 
@@ -57,11 +59,20 @@ pub(super) async fn run(global: &Global, args: &Launch) -> Result<(), CliError> 
         }
         let reader = Reader::open(&global.home.join(DATABASE)).await?;
         let sweep = row(&reader, &plan).await?;
+        if !global.json {
+            beside(&reader, &sweep, "go on beside this one, those launched first come first").await?;
+        }
         if args.detach {
-            return detached(global, &sweep);
+            return detached(global, &sweep, !plan.figures.is_empty());
         }
         match follow(&reader, sweep.sweep, &mut coordinator, global.json).await? {
-            Followed::Finished => return report(global, &reader, &sweep, began).await,
+            Followed::Finished => {
+                report(global, &reader, &sweep, began).await?;
+                if !global.json {
+                    beside(&reader, &sweep, "go on without this command; `permafrost drain` stops them").await?;
+                }
+                return Ok(());
+            }
             Followed::Stopped => return Err(interrupted(&reader.progress(sweep.sweep).await?, "stopped")),
             // Somebody else may have started the next one.
             Followed::Left if connect::running(&global.home).await?.is_some() => {}
@@ -176,12 +187,31 @@ fn greet(plan: &Plan, coordinator: &Coordinator, args: &Launch) {
     }
 }
 
-fn detached(global: &Global, sweep: &SweepRow) -> Result<(), CliError> {
+/// Says which other sweeps the coordinator has at work.
+async fn beside(reader: &Reader, sweep: &SweepRow, what: &str) -> Result<(), StoreError> {
+    let others = reader.at_work_beside(sweep.sweep).await?;
+    if !others.is_empty() {
+        let named = others
+            .iter()
+            .take(MAX_OTHERS)
+            .map(|(name, trials)| format!("{name} ({})", ui::counted(*trials as usize, "trial")));
+        let more = others.len().saturating_sub(MAX_OTHERS);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        ui::say(format_args!("note: other sweeps {what}: {}{more}", named.collect::<Vec<_>>().join(", ")));
+    }
+    Ok(())
+}
+
+fn detached(global: &Global, sweep: &SweepRow, with_figures: bool) -> Result<(), CliError> {
     if global.json {
         return ui::json(&json!({"sweep": sweep.name, "revision": sweep.revision}));
     }
     let program = ui::program(&global.home);
-    ui::out(format_args!("{} runs; `{program} status` shows how far it is, `{program} drain` stops it", sweep.name))
+    ui::out(format_args!("{} runs; `{program} status` shows how far it is, `{program} drain` stops it", sweep.name))?;
+    if with_figures {
+        ui::say("note: its figures are drawn when it is launched again after its end, or by `permafrost figure`");
+    }
+    Ok(())
 }
 
 fn interrupted(progress: &SweepProgress, how: &str) -> CliError {

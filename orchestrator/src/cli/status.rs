@@ -81,9 +81,10 @@ pub(super) async fn run(global: &Global, args: &Status) -> Result<(), CliError> 
         ui::out(left)?;
     }
     if let Some(total) = &usage {
-        ui::out(usage::of_sweep(total))?;
+        ui::out(usage::of_sweep(total, progress.work.iter().any(|row| row.reused > 0)))?;
     }
-    if !progress.running.is_empty() {
+    // Without a coordinator, what is there as running was lost with it.
+    if coordinator.is_some() && !progress.running.is_empty() {
         ui::out(format_args!("\n{}", running(&progress)))?;
     }
     for reason in failures {
@@ -109,7 +110,13 @@ pub(super) async fn run(global: &Global, args: &Status) -> Result<(), CliError> 
             }
         }
         None if progress.is_finished() => {}
-        None => ui::out("\nno coordinator runs: launch the sweep again to go on")?,
+        None => {
+            let lost = match progress.running.len() {
+                0 => String::new(),
+                lost => format!("; {} ran when it was lost", ui::counted(lost, "trial")),
+            };
+            ui::out(format_args!("\nno coordinator runs{lost}: launch the sweep again to go on"))?;
+        }
     }
     if watched {
         devices.print()?;
@@ -147,7 +154,7 @@ fn running(progress: &SweepProgress) -> String {
         .take(MAX_RUNNING)
         .map(|row| {
             let done = ui::share(row.done_units, row.total_units);
-            let since = ui::duration(now - row.started);
+            let since = row.begun.map_or("-".to_owned(), |begun| ui::duration(now - begun));
             vec![
                 row.stage.clone(),
                 row.id[..10].to_owned(),

@@ -65,11 +65,12 @@ fn row(
 }
 
 /// What a sweep took, in a line.
-pub(super) fn of_sweep(total: &TrialUsage) -> String {
+pub(super) fn of_sweep(total: &TrialUsage, reused: bool) -> String {
     let mut parts = vec![device_time(total.device_hours * 3600.0)];
     parts.extend(total.utilisation.map(|share| format!("{} of it computing", percent(share))));
     parts.extend(total.energy_j.map(energy));
-    format!("device time: {}", parts.join(", "))
+    let with = if reused { " (with the trials that are reused)" } else { "" };
+    format!("device time{with}: {}", parts.join(", "))
 }
 
 /// A share for people.

@@ -142,7 +142,9 @@ impl Actor {
         for (_, parked) in std::mem::take(&mut self.parked) {
             parked.reply.send(Ok(LeaseReply::Leave)).ok();
         }
-        match self.store.close().await {
+        let left = self.workers.keys().map(|worker| Change::WorkerEnded(Some(*worker))).collect();
+        let recorded = self.store.apply(left).await.map(drop);
+        match recorded.and(self.store.close().await) {
             Err(error) if !matches!(farewell, Farewell::StoreFailed(_)) => Farewell::StoreFailed(error),
             _ => farewell,
         }

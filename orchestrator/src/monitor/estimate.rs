@@ -7,10 +7,12 @@ use std::{
 
 use serde::Serialize;
 
-use crate::store::{Reader, StoreError, SweepProgress};
+use crate::store::{Reader, RunningTrial, StoreError, SweepProgress};
 
 /// How often durations of trials are asked for: all attempts are read for that.
 const DURATIONS: Duration = Duration::from_secs(10);
+/// Less than this is told as a few seconds, in milliseconds.
+const FEW_MS: i64 = 10_000;
 /// A share done below which it says nothing of the rest.
 const TELLING: f64 = 0.02;
 
@@ -26,8 +28,11 @@ pub struct TimeLeft {
 impl TimeLeft {
     /// In words, such as `about 3 min left`; none: it is not known.
     pub fn words(self) -> Option<String> {
-        let how = if self.at_least { "at least" } else { "about" };
-        self.ms.map(|ms| format!("{how} {} left", about(ms)))
+        self.ms.map(|ms| match (about(ms), self.at_least) {
+            (rounded, true) => format!("at least {rounded} left"),
+            (rounded, false) if ms < FEW_MS => format!("{rounded} left"),
+            (rounded, false) => format!("about {rounded} left"),
+        })
     }
 }
 
@@ -35,8 +40,8 @@ impl TimeLeft {
 fn about(ms: i64) -> String {
     let seconds = (ms.max(0) as f64 / 1000.0).round() as i64;
     match seconds {
-        0..10 => "a few s".to_owned(),
-        10..90 => format!("{} s", (seconds + 2) / 5 * 5),
+        _ if ms < FEW_MS => "a few s".to_owned(),
+        0..90 => format!("{} s", (seconds + 2) / 5 * 5),
         90..5400 => format!("{} min", (seconds + 30) / 60),
         5400..172_800 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
@@ -71,19 +76,24 @@ pub fn time_left(progress: &SweepProgress, mean_ms: &BTreeMap<String, f64>, devi
     if devices == 0 {
         return TimeLeft::default();
     }
-    // By key, of those that run: what the whole of one will have taken, of its device.
-    let mut projected: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    // How long the whole of what runs will have taken, and how much of that is left.
+    let projected = |row: &RunningTrial| {
+        let elapsed = (now - row.begun?).max(0) as f64;
+        let share = row.share().filter(|share| *share >= TELLING)?;
+        Some((elapsed / share, elapsed * (1.0 - share) / share))
+    };
+    // By key, of those that run: what one takes of its device.
+    let mut of_running: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for row in running {
-        if let Some(share) = row.share().filter(|share| *share >= TELLING) {
-            let whole = (now - row.started).max(0) as f64 / share / row.members.max(1) as f64;
-            let (sum, count) = projected.entry(&row.array_key).or_default();
-            *sum += whole;
+        if let Some((whole, _)) = projected(row) {
+            let (sum, count) = of_running.entry(&row.array_key).or_default();
+            *sum += whole / row.beside.max(1) as f64;
             *count += 1.0;
         }
     }
     let of_one = |key: &str| {
         let measured = mean_ms.get(key).copied();
-        measured.or_else(|| projected.get(key).map(|(sum, count)| sum / count))
+        measured.or_else(|| of_running.get(key).map(|(sum, count)| sum / count))
     };
     let (mut total, mut known, mut unknown, mut slowest) = (0.0, false, false, 0.0_f64);
     for row in work.iter().filter(|row| matches!(row.state.as_str(), "waiting" | "ready") && !row.blocked) {
@@ -93,16 +103,16 @@ pub fn time_left(progress: &SweepProgress, mean_ms: &BTreeMap<String, f64>, devi
         }
     }
     for row in running {
-        let elapsed = (now - row.started).max(0) as f64;
-        let members = row.members.max(1) as f64;
-        let rest = match row.share().filter(|share| *share >= TELLING) {
-            Some(share) => Some(elapsed * (1.0 - share) / share),
-            None => of_one(&row.array_key).map(|one| (one * members - elapsed).max(0.0)),
+        let beside = row.beside.max(1) as f64;
+        let rest = match (projected(row), row.begun) {
+            (Some((_, rest)), _) => Some(rest),
+            (None, Some(begun)) => of_one(&row.array_key).map(|one| (one * beside - (now - begun) as f64).max(0.0)),
+            (None, None) => of_one(&row.array_key).map(|one| one * beside),
         };
         match rest {
             Some(rest) => {
                 known = true;
-                total += rest / members;
+                total += rest / beside;
                 slowest = slowest.max(rest);
             }
             None => unknown = true,
@@ -115,14 +125,14 @@ pub fn time_left(progress: &SweepProgress, mean_ms: &BTreeMap<String, f64>, devi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{RunningTrial, WorkRow};
+    use crate::store::WorkRow;
 
     fn work(state: &str, key: &str, trials: i64) -> WorkRow {
         let (stage, state, array_key) = ("s".to_owned(), state.to_owned(), key.to_owned());
         WorkRow { stage, state, array_key, blocked: false, trials, reused: 0 }
     }
 
-    fn running(key: &str, done: i64, members: i64) -> RunningTrial {
+    fn running(key: &str, done: i64, beside: i64) -> RunningTrial {
         RunningTrial {
             trial: 1,
             stage: "s".to_owned(),
@@ -131,8 +141,8 @@ mod tests {
             attempt: 1,
             done_units: done,
             total_units: 100,
-            started: 0,
-            members,
+            begun: Some(0),
+            beside,
             array_key: key.to_owned(),
             device: "cpu".to_owned(),
             host: "here".to_owned(),
@@ -177,6 +187,16 @@ mod tests {
     }
 
     #[test]
+    fn members_that_wait_for_their_turn_take_as_long_as_others() {
+        let waits = || RunningTrial { begun: None, ..running("a", 0, 1) };
+        // A quarter in 500 ms, and two more after it.
+        let array = [running("a", 25, 1), waits(), waits()];
+        assert_eq!(time_left(&[], &array, &BTreeMap::new(), 1, 500), left(1500 + 2 * 2000));
+        let mean = BTreeMap::from([("a".to_owned(), 1000.0)]);
+        assert_eq!(time_left(&[], &array, &mean, 1, 500), left(1500 + 2 * 1000));
+    }
+
+    #[test]
     fn what_is_not_known_is_not_made_up() {
         let none = BTreeMap::new();
         assert_eq!(time_left(&[work("ready", "a", 6)], &[], &none, 1, 0), TimeLeft::default());
@@ -190,7 +210,7 @@ mod tests {
     #[test]
     fn words_are_rounded() {
         assert_eq!([4_000, 62_000, 125_000, 7_380_000].map(about), ["a few s", "60 s", "2 min", "2 h 3 min"]);
-        assert_eq!(left(125_000).words().unwrap(), "about 2 min left");
+        assert_eq!([4_000, 125_000].map(|ms| left(ms).words().unwrap()), ["a few s left", "about 2 min left"]);
         assert_eq!(TimeLeft { ms: Some(20_000), at_least: true }.words().unwrap(), "at least 20 s left");
         assert_eq!(TimeLeft::default().words(), None);
     }

@@ -8,7 +8,7 @@
 mod families;
 
 use jiff::Timestamp;
-use permafrost_worker::PROGRAM_VERSION;
+use permafrost_worker::{PROGRAM_VERSION, task::Kind};
 use prometheus_client::{encoding::text, registry::Registry};
 
 use self::families::{Counters, Gauges};
@@ -20,6 +20,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// Devices that were not sampled for so long are not told of, in milliseconds.
 const GONE_MS: i64 = 300_000;
+/// States of trials.
+const STATES: [&str; 8] = ["waiting", "ready", "running", "done", "failed", "diverged", "pruned", "cancelled"];
 /// States in which attempts have ended.
 const ENDED: [&str; 6] = ["done", "failed", "diverged", "pre-empted", "lost", "cancelled"];
 
@@ -62,14 +64,19 @@ pub async fn metrics(reader: &Reader) -> Result<String, StoreError> {
 /// Trials, sweeps and attempts.
 async fn trials(registry: &mut Registry, reader: &Reader) -> Result<(), StoreError> {
     let trials = Gauges::new(registry, "trials", "Trials of all sweeps by state");
-    for state in ["waiting", "ready", "running", "done", "failed", "diverged", "pruned", "cancelled"] {
+    // Series that begin with the first of their kind would hide it: nothing increases.
+    for state in STATES {
         trials.set(&[("state", state)], 0.0);
     }
     for (state, count) in reader.count_trials().await? {
         trials.set(&[("state", &state)], count as f64);
     }
     let sweeps = Gauges::new(registry, "sweep_trials", "Trials of the latest revision of a sweep by stage and state");
-    for row in reader.count_sweeps().await? {
+    let rows = reader.count_sweeps().await?;
+    for (row, state) in rows.iter().flat_map(|row| STATES.map(|state| (row, state))) {
+        sweeps.set(&[("sweep", &*row.sweep), ("stage", &row.stage), ("state", state)], 0.0);
+    }
+    for row in rows {
         let labels = [("sweep", &*row.sweep), ("stage", &row.stage), ("state", &row.state)];
         sweeps.set(&labels, row.trials as f64);
     }
@@ -79,6 +86,10 @@ async fn trials(registry: &mut Registry, reader: &Reader) -> Result<(), StoreErr
         "attempt_seconds",
         "Time that attempts took, those of an array divided among its members, by kind of trial and how they ended",
     );
+    for (kind, state) in Kind::ALL.into_iter().flat_map(|kind| ENDED.map(|state| (kind.name(), state))) {
+        attempts.add(&[("kind", kind), ("state", state)], 0.0);
+        seconds.add(&[("kind", kind), ("state", state)], 0.0);
+    }
     for row in reader.count_attempts().await?.iter().filter(|row| ENDED.contains(&row.state.as_str())) {
         let labels = [("kind", &*row.kind), ("state", &row.state)];
         attempts.add(&labels, row.attempts as f64);

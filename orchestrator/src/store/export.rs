@@ -77,7 +77,7 @@ impl Reader {
     /// [`StoreError`].
     pub async fn export_trials(&self, sweep: i64) -> Result<Vec<ExportTrial>, StoreError> {
         sqlx::query_as(
-            "SELECT t.trial, st.stage, t.id, t.kind, t.state, st.parameters, t.attempts, a.started, a.ended, a.members, a.message, a.cure,
+            "SELECT t.trial, st.stage, t.id, t.kind, t.state, st.parameters, t.attempts, coalesce(a.begun, a.started) AS started, a.ended, a.members, a.message, a.cure,
                     w.device, w.model, w.host, w.program
              FROM sweep_trials st JOIN trials t USING (trial)
              LEFT JOIN attempts a ON a.trial = t.trial AND a.attempt = t.attempts LEFT JOIN workers w USING (worker)
@@ -110,7 +110,7 @@ impl Reader {
     /// [`StoreError`].
     pub async fn export_attempts(&self, trials: &[i64]) -> Result<Vec<ExportAttempt>, StoreError> {
         sqlx::query_as(
-            "SELECT a.trial, a.attempt, a.started, a.ended FROM json_each(?) j CROSS JOIN attempts a ON a.trial = j.value
+            "SELECT a.trial, a.attempt, coalesce(a.begun, a.started) AS started, a.ended FROM json_each(?) j CROSS JOIN attempts a ON a.trial = j.value
              ORDER BY a.trial, a.attempt",
         )
         .bind(json!(trials).to_string())

@@ -87,7 +87,7 @@ impl Reader {
     /// [`StoreError`].
     pub async fn made(&self, sweeps: &[i64]) -> Result<Vec<MadeRow>, StoreError> {
         sqlx::query_as(
-            "SELECT t.id, t.kind, t.state, t.attempts, a.started, a.ended, w.program, w.host, w.device, w.model
+            "SELECT t.id, t.kind, t.state, t.attempts, coalesce(a.begun, a.started) AS started, a.ended, w.program, w.host, w.device, w.model
              FROM trials t LEFT JOIN attempts a ON a.trial = t.trial AND a.attempt = t.attempts LEFT JOIN workers w USING (worker)
              WHERE t.trial IN (SELECT trial FROM sweep_trials WHERE sweep IN (SELECT value FROM json_each(?)))
              ORDER BY t.trial",

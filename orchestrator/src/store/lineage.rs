@@ -148,7 +148,7 @@ impl Reader {
     /// [`StoreError`].
     pub async fn facts(&self, trials: &[i64]) -> Result<Vec<TrialFacts>, StoreError> {
         let rows: Vec<FactsRow> = sqlx::query_as(
-            "SELECT t.trial, t.state, t.attempts, a.started, a.ended, w.device,
+            "SELECT t.trial, t.state, t.attempts, coalesce(a.begun, a.started) AS started, a.ended, w.device,
                     CASE WHEN t.state = 'running' AND a.total_units > 0 THEN a.done_units * 1.0 / a.total_units END AS done,
                     (SELECT json_group_array(json_array(r.name, r.value)) FROM results r WHERE r.trial = t.trial AND t.state = 'done') AS results
              FROM json_each(?) j CROSS JOIN trials t ON t.trial = j.value

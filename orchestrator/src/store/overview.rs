@@ -87,7 +87,7 @@ impl Reader {
     /// [`StoreError`].
     pub async fn stage_times(&self, sweep: i64) -> Result<Vec<StageTime>, StoreError> {
         sqlx::query_as(
-            "SELECT st.stage, count(*) AS trials, avg((a.ended - a.started) * 1.0 / a.members) AS mean_ms
+            "SELECT st.stage, count(*) AS trials, avg((a.ended - a.begun) * 1.0 / a.beside) AS mean_ms
              FROM sweep_trials st JOIN trials t USING (trial) JOIN attempts a ON a.trial = t.trial AND a.attempt = t.attempts
              WHERE st.sweep = ? AND t.state = 'done' AND a.ended IS NOT NULL GROUP BY st.stage",
         )

@@ -46,10 +46,10 @@ pub struct RunningTrial {
     pub done_units: i64,
     /// ... of so many; 0: unknown.
     pub total_units: i64,
-    /// Began, in milliseconds since 1970 UTC.
-    pub started: i64,
-    /// Members of its array.
-    pub members: i64,
+    /// When work on it began, in milliseconds since 1970 UTC; none: other members of its array come first.
+    pub begun: Option<i64>,
+    /// Members of its array that are worked on at a time.
+    pub beside: i64,
     /// Trials with equal keys have about equal work.
     #[serde(skip)]
     pub array_key: String,
@@ -96,7 +96,7 @@ pub struct StageCounts {
 pub struct SweepProgress {
     /// Trials, stages in the order of the plan.
     pub work: Vec<WorkRow>,
-    /// What runs now, oldest first.
+    /// What runs now, oldest first; then members of arrays that wait for their turn.
     pub running: Vec<RunningTrial>,
 }
 
@@ -186,16 +186,33 @@ impl Reader {
         .await
         .map_err(|error| self.failed(error))?;
         let running = sqlx::query_as(
-            "SELECT t.trial, st.stage, t.id, st.parameters, a.attempt, a.done_units, a.total_units, a.started, a.members, t.array_key,
+            "SELECT t.trial, st.stage, t.id, st.parameters, a.attempt, a.done_units, a.total_units, a.begun, a.beside, t.array_key,
                     w.device, w.host
              FROM attempts a JOIN trials t USING (trial) JOIN workers w USING (worker)
              JOIN sweep_trials st ON st.trial = a.trial AND st.sweep = ?
-             WHERE a.state = 'running' ORDER BY a.started, st.position",
+             WHERE a.state = 'running' ORDER BY a.begun IS NULL, a.begun, st.position",
         )
         .bind(sweep)
         .fetch_all(&self.pool)
         .await
         .map_err(|error| self.failed(error))?;
         Ok(SweepProgress { work, running })
+    }
+
+    /// Other sweeps whose trials run or could, with how many, those launched last first; trials that they share with this sweep do not count.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn at_work_beside(&self, sweep: i64) -> Result<Vec<(String, i64)>, StoreError> {
+        sqlx::query_as(
+            "SELECT s.name, count(DISTINCT t.trial) FROM trials t JOIN sweep_trials st USING (trial) JOIN sweeps s USING (sweep)
+             WHERE t.state IN ('ready', 'running')
+               AND NOT EXISTS (SELECT 1 FROM sweep_trials own WHERE own.sweep = ? AND own.trial = t.trial)
+             GROUP BY s.name ORDER BY max(s.sweep) DESC",
+        )
+        .bind(sweep)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))
     }
 }

@@ -93,13 +93,13 @@ pub struct WorkerRow {
     pub running: i64,
 }
 
-/// A worker that was not heard from for so long is not there, in milliseconds: a coordinator that was killed tells of no end.
-const GONE_MS: i64 = 120_000;
-
 impl WorkerRow {
+    /// A worker that was not heard from for so long is not there, in milliseconds: a coordinator that was killed tells of no end.
+    pub const GONE_MS: i64 = 120_000;
+
     /// Whether it is there at `now`, in milliseconds since 1970 UTC.
     pub fn is_here(&self, now: i64) -> bool {
-        self.ended.is_none() && now - self.last_seen < GONE_MS
+        self.ended.is_none() && now - self.last_seen < Self::GONE_MS
     }
 }
 
@@ -211,8 +211,8 @@ impl Reader {
     /// [`StoreError`].
     pub async fn mean_duration_ms(&self) -> Result<BTreeMap<String, f64>, StoreError> {
         let rows: Vec<(String, f64)> = sqlx::query_as(
-            "SELECT t.array_key, avg((a.ended - a.started) * 1.0 / a.members) FROM attempts a JOIN trials t USING (trial)
-             WHERE a.state = 'done' GROUP BY t.array_key",
+            "SELECT t.array_key, avg((a.ended - a.begun) * 1.0 / a.beside) FROM attempts a JOIN trials t USING (trial)
+             WHERE a.state = 'done' AND a.begun IS NOT NULL GROUP BY t.array_key",
         )
         .fetch_all(&self.pool)
         .await

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{error::StoreError, reader::Reader};
+use super::{error::StoreError, reader::Reader, results::WorkerRow, tables::now_ms};
 
 /// Sweeps that are told, the latest first.
 const MAX_SWEEPS: i64 = 50;
@@ -119,7 +119,7 @@ impl Reader {
     /// [`StoreError`].
     pub async fn count_attempts(&self) -> Result<Vec<AttemptCount>, StoreError> {
         sqlx::query_as(
-            "SELECT t.kind, a.state, count(*) AS attempts, coalesce(sum((a.ended - a.started) / 1000.0 / a.members), 0.0) AS seconds
+            "SELECT t.kind, a.state, count(*) AS attempts, coalesce(sum((a.ended - a.begun) / 1000.0 / a.beside), 0.0) AS seconds
              FROM attempts a JOIN trials t USING (trial) GROUP BY t.kind, a.state",
         )
         .fetch_all(&self.pool)
@@ -133,10 +133,11 @@ impl Reader {
     /// [`StoreError`].
     pub async fn running_trials(&self) -> Result<Vec<ScrapedTrial>, StoreError> {
         sqlx::query_as(
-            "SELECT t.trial, substr(t.id, 1, 10) AS short, t.kind, w.host, w.device, a.started, a.done_units, a.total_units
+            "SELECT t.trial, substr(t.id, 1, 10) AS short, t.kind, w.host, w.device, a.begun AS started, a.done_units, a.total_units
              FROM attempts a JOIN trials t USING (trial) JOIN workers w USING (worker)
-             WHERE a.state = 'running' ORDER BY a.started, t.trial LIMIT ?",
+             WHERE a.state = 'running' AND a.begun IS NOT NULL AND w.last_seen >= ? ORDER BY a.begun, t.trial LIMIT ?",
         )
+        .bind(now_ms() - WorkerRow::GONE_MS)
         .bind(MAX_RUNNING)
         .fetch_all(&self.pool)
         .await
@@ -171,9 +172,10 @@ impl Reader {
         sqlx::query_as(
             "WITH busy AS (SELECT worker, count(*) AS running FROM attempts WHERE state = 'running' GROUP BY worker)
              SELECT w.host, w.device, count(*) AS workers, max(w.last_seen) AS last_seen, coalesce(sum(b.running), 0) AS running
-             FROM workers w LEFT JOIN busy b USING (worker) WHERE w.ended IS NULL
+             FROM workers w LEFT JOIN busy b USING (worker) WHERE w.ended IS NULL AND w.last_seen >= ?
              GROUP BY w.host, w.device ORDER BY w.host, w.device LIMIT 1000",
         )
+        .bind(now_ms() - WorkerRow::GONE_MS)
         .fetch_all(&self.pool)
         .await
         .map_err(|error| self.failed(error))

@@ -10,8 +10,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use jiff::Timestamp;
 use permafrost_worker::{
+    execute::side_by_side,
     id::TrialId,
-    protocol::{Attempt, Checkpoint},
+    protocol::{Attempt, Checkpoint, DeviceInfo},
+    task::Kind,
 };
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, SqliteConnection};
@@ -37,6 +39,12 @@ const TRIM_AFTER: i64 = 1_000;
 /// Checkpoints of a trial that are kept.
 const KEPT_CHECKPOINTS: i64 = 2;
 
+/// A worker that has registered.
+struct Known {
+    row: i64,
+    device: DeviceInfo,
+}
+
 /// Now, in milliseconds since 1970 UTC.
 pub(super) fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
@@ -46,7 +54,7 @@ pub(super) fn now_ms() -> i64 {
 pub(super) struct Tables {
     pub(super) rows: HashMap<TrialId, i64>,
     pub(super) metrics: HashMap<String, i64>,
-    workers: HashMap<Uuid, i64>,
+    workers: HashMap<Uuid, Known>,
     pub(super) devices: Devices,
     pub(super) ledger: Ledger,
     pub(super) events: i64,
@@ -136,22 +144,22 @@ impl Tables {
         .bind(worker.pid)
         .bind(worker.program)
         .bind(&worker.device.name)
-        .bind(worker.device.model)
+        .bind(&worker.device.model)
         .bind(worker.device.threads as i64)
         .bind(worker.device.memory_bytes as i64)
         .bind(now_ms())
         .fetch_one(&mut *db)
         .await?;
-        self.workers.insert(worker.worker, row);
-        self.devices.introduced(worker.worker, row, worker.host, worker.device.name);
+        self.devices.introduced(worker.worker, row, worker.host, worker.device.name.clone());
+        self.workers.insert(worker.worker, Known { row, device: worker.device });
         Ok(())
     }
 
     async fn worker_seen(&mut self, db: &mut SqliteConnection, worker: Uuid) -> Result<(), Failed> {
-        if let Some(&row) = self.workers.get(&worker) {
+        if let Some(known) = self.workers.get(&worker) {
             sqlx::query("UPDATE workers SET last_seen = ? WHERE worker = ?")
                 .bind(now_ms())
-                .bind(row)
+                .bind(known.row)
                 .execute(db)
                 .await?;
         }
@@ -176,7 +184,7 @@ impl Tables {
         leases: &[(TrialId, Attempt)],
         refused: &mut Vec<Refused>,
     ) -> Result<(), Failed> {
-        let Some(&worker_row) = self.workers.get(&worker) else {
+        let Some(known) = self.workers.get(&worker) else {
             return Err(Failed::Content(format!("worker {worker} has not registered")));
         };
         let leases = self.pairs(leases.iter().copied())?;
@@ -191,18 +199,25 @@ impl Tables {
         .fetch_all(&mut *db)
         .await?;
         let granted = note_refused(&leases, &granted, "grant", refused);
+        let Some(first) = granted.first() else { return Ok(()) };
+        let kind: String =
+            sqlx::query_scalar("SELECT kind FROM trials WHERE trial = ?").bind(first.row).fetch_one(&mut *db).await?;
+        let kind = Kind::ALL.into_iter().find(|known| known.name() == kind);
+        let kind = kind.ok_or_else(|| Failed::Content(format!("trial {} is of no known kind", first.row)))?;
+        let beside = side_by_side(kind, &known.device, granted.len());
         sqlx::query(
-            "INSERT INTO attempts (trial, attempt, worker, array, members, state, started)
-             SELECT value ->> 0, value ->> 1, ?2, ?3, ?4, 'running', ?5 FROM json_each(?1)",
+            "INSERT INTO attempts (trial, attempt, worker, array, members, state, started, begun, beside)
+             SELECT value ->> 0, value ->> 1, ?2, ?3, ?4, 'running', ?5, CASE WHEN key < ?6 THEN ?5 END, ?6 FROM json_each(?1)",
         )
         .bind(pairs_json(&granted))
-        .bind(worker_row)
+        .bind(known.row)
         .bind(Uuid::new_v4().to_string())
         .bind(granted.len() as i64)
         .bind(now)
+        .bind(beside as i64)
         .execute(db)
         .await?;
-        self.ledger.granted(worker, granted.iter().map(|lease| (lease.row, lease.attempt)), now);
+        self.ledger.granted(worker, granted.iter().map(|lease| (lease.row, lease.attempt)), beside, now);
         Ok(())
     }
 
@@ -334,8 +349,18 @@ impl Tables {
         .fetch_all(&mut *db)
         .await?;
         note_refused(&leases, &done, "end of attempt", refused);
-        let usage = self.ledger.ended(leases.iter().map(|lease| (lease.row, lease.attempt)), now);
+        let (usage, begun) = self.ledger.ended(leases.iter().map(|lease| (lease.row, lease.attempt)), now);
         devices::write_usage(db, &usage).await?;
+        if !begun.is_empty() {
+            sqlx::query(
+                "UPDATE attempts SET begun = ?2 FROM json_each(?1) AS j
+                 WHERE attempts.trial = j.value ->> 0 AND attempts.attempt = j.value ->> 1",
+            )
+            .bind(json!(begun).to_string())
+            .bind(now)
+            .execute(&mut *db)
+            .await?;
+        }
         for (end, lease) in ended.iter().zip(&leases) {
             if let Some(message) = &end.message {
                 let kind = format!("attempt-{}", end.state.name());

@@ -167,7 +167,7 @@ pub struct AttemptRow {
     pub attempt: u32,
     /// State.
     pub state: String,
-    /// Began, in milliseconds since 1970 UTC.
+    /// Work on it began, in milliseconds since 1970 UTC.
     pub started: i64,
     /// Ended.
     pub ended: Option<i64>,
@@ -293,7 +293,7 @@ impl Reader {
         .await
         .map_err(failed)?;
         let attempts = sqlx::query_as(
-            "SELECT a.attempt, a.state, a.started, a.ended, a.done_units, a.total_units, a.members, a.resumed_step, w.host, w.device, w.model,
+            "SELECT a.attempt, a.state, coalesce(a.begun, a.started) AS started, a.ended, a.done_units, a.total_units, a.members, a.resumed_step, w.host, w.device, w.model,
                     w.program, a.class, a.message, a.cure, u.samples,
                     CASE WHEN u.samples > 0 AND u.device_s > 0 THEN u.busy_s / u.device_s END AS utilisation, u.device_s, u.energy_j,
                     u.memory_peak_bytes

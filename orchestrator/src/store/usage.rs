@@ -1,7 +1,8 @@
 //! What attempts took of their devices, as samples tell it. Pure: no clock, no database.
 //!
-//! A sample stands for a stretch of time. Each moment of it is shared alike by the attempts that its worker ran then; what they
-//! computed and the energy that it took go with the time. Moments in which nothing ran are nobody's.
+//! A sample stands for a stretch of time. Each moment of it is shared alike by the attempts that its worker worked on then; what they
+//! computed and the energy that it took go with the time. Moments in which nothing ran are nobody's. Members of an array of which only
+//! some are worked on at a time take their turn in the order of the array.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -48,6 +49,9 @@ struct Account {
     device: Option<i64>,
     /// When it was sampled last.
     sampled: i64,
+    /// Members of its array whose turn has not come, in order.
+    waiting: VecDeque<Key>,
+    /// Those whose turn it is.
     running: HashMap<Key, Entry>,
     ended: VecDeque<(Key, Entry)>,
     written: i64,
@@ -62,22 +66,29 @@ struct Entry {
 }
 
 impl Ledger {
-    /// Attempts have begun.
-    pub(super) fn granted(&mut self, worker: Uuid, keys: impl Iterator<Item = Key>, now: i64) {
+    /// A worker has an array: these attempts, in this order, of which it works on so many at a time.
+    pub(super) fn granted(&mut self, worker: Uuid, keys: impl Iterator<Item = Key>, beside: usize, now: i64) {
         let account = self.workers.entry(worker).or_default();
-        for key in keys {
-            account.running.insert(key, Entry { started: now, ..Entry::default() });
+        for (place, key) in keys.enumerate() {
             self.holders.insert(key, worker);
+            account.waiting.push_back(key);
+            if place < beside {
+                account.next(now);
+            }
         }
     }
 
-    /// Attempts have ended; returns what is to be written.
-    pub(super) fn ended(&mut self, keys: impl Iterator<Item = Key>, now: i64) -> Vec<UsageRow> {
-        let mut rows = Vec::new();
+    /// Attempts have ended; returns what is to be written, and those whose turn has come.
+    pub(super) fn ended(&mut self, keys: impl Iterator<Item = Key>, now: i64) -> (Vec<UsageRow>, Vec<Key>) {
+        let (mut rows, mut begun) = (Vec::new(), Vec::new());
         for key in keys {
             let account = self.holders.remove(&key).and_then(|worker| self.workers.get_mut(&worker));
             let Some(account) = account else { continue };
-            let Some(mut entry) = account.running.remove(&key) else { continue };
+            let Some(mut entry) = account.running.remove(&key) else {
+                account.waiting.retain(|waiting| *waiting != key);
+                continue;
+            };
+            begun.extend(account.next(now));
             // Nobody samples there: nothing will come.
             let Some(device) = account.device else { continue };
             entry.ended = Some(now);
@@ -87,7 +98,7 @@ impl Ledger {
                 account.ended.pop_front();
             }
         }
-        rows
+        (rows, begun)
     }
 
     /// A worker's device was sampled.
@@ -120,6 +131,13 @@ impl Ledger {
 }
 
 impl Account {
+    /// The next that waits has its turn.
+    fn next(&mut self, now: i64) -> Option<Key> {
+        let key = self.waiting.pop_front()?;
+        self.running.insert(key, Entry { started: now, ..Entry::default() });
+        Some(key)
+    }
+
     fn sampled(&mut self, sample: &Sample) {
         let to = sample.at;
         let from = to - sample.span_ms as i64;
@@ -230,9 +248,9 @@ mod tests {
     fn members_share_alike_and_nothing_is_lost_between_them() {
         let mut ledger = Ledger::default();
         ledger.sampled(WORKER, DEVICE, &sample(1_000, 0));
-        ledger.granted(WORKER, [(1, 1), (2, 1)].into_iter(), 1_200);
+        ledger.granted(WORKER, [(1, 1), (2, 1)].into_iter(), 2, 1_200);
         ledger.sampled(WORKER, DEVICE, &sample(2_000, 1_000));
-        ledger.granted(WORKER, [(3, 4)].into_iter(), 2_000);
+        ledger.granted(WORKER, [(3, 4)].into_iter(), 1, 2_000);
         // One leaves in the middle: the others have the rest.
         ledger.ended([(2, 1)].into_iter(), 2_300);
         ledger.sampled(WORKER, DEVICE, &sample(3_000, 1_000));
@@ -253,9 +271,25 @@ mod tests {
     }
 
     #[test]
+    fn members_that_take_their_turn_have_their_own_time() {
+        let mut ledger = Ledger::default();
+        ledger.granted(WORKER, [(1, 1), (2, 1), (3, 1), (4, 1)].into_iter(), 1, 0);
+        ledger.sampled(WORKER, DEVICE, &sample(1_000, 1_000));
+        // One that waits is cancelled, and one that runs ends: the next but one has its turn.
+        assert_eq!(ledger.ended([(2, 1)].into_iter(), 1_100), (vec![], vec![]));
+        assert_eq!(ledger.ended([(1, 1)].into_iter(), 1_500).1, [(3, 1)]);
+        ledger.sampled(WORKER, DEVICE, &sample(2_000, 1_000));
+        assert_eq!(ledger.ended([(3, 1)].into_iter(), 2_200).1, [(4, 1)]);
+        ledger.sampled(WORKER, DEVICE, &sample(3_000, 1_000));
+        let rows = last(ledger.due(WORKER, 10_000));
+        let seconds: Vec<f64> = [1, 3, 4].map(|trial| rows[&(trial, 1)].device_s).to_vec();
+        assert_eq!((seconds, rows.len()), (vec![1.5, 0.7, 0.8], 3));
+    }
+
+    #[test]
     fn a_gap_is_nobodys() {
         let mut ledger = Ledger::default();
-        ledger.granted(WORKER, [(1, 1)].into_iter(), 0);
+        ledger.granted(WORKER, [(1, 1)].into_iter(), 1, 0);
         ledger.sampled(WORKER, DEVICE, &sample(1_000, 0));
         ledger.sampled(WORKER, DEVICE, &sample(60_000, 0));
         let used = &last(ledger.due(WORKER, 60_000))[&(1, 1)];
@@ -266,8 +300,8 @@ mod tests {
     fn an_attempt_between_two_samples_has_time_and_no_sample() {
         let mut ledger = Ledger::default();
         ledger.sampled(WORKER, DEVICE, &sample(1_000, 1_000));
-        ledger.granted(WORKER, [(1, 1)].into_iter(), 1_100);
-        assert!(ledger.ended([(1, 1)].into_iter(), 1_350).is_empty());
+        ledger.granted(WORKER, [(1, 1)].into_iter(), 1, 1_100);
+        assert_eq!(ledger.ended([(1, 1)].into_iter(), 1_350), (vec![], vec![]));
         ledger.sampled(WORKER, DEVICE, &sample(2_000, 1_000));
         let used = &last(ledger.due(WORKER, 2_000))[&(1, 1)];
         assert_eq!((used.samples, used.memory_peak_bytes), (0, None));
@@ -280,12 +314,12 @@ mod tests {
     #[test]
     fn what_runs_is_written_now_and_then_and_what_ends_at_once() {
         let mut ledger = Ledger::default();
-        ledger.granted(WORKER, [(1, 1), (2, 1)].into_iter(), 0);
+        ledger.granted(WORKER, [(1, 1), (2, 1)].into_iter(), 2, 0);
         ledger.sampled(WORKER, DEVICE, &sample(1_000, 1_000));
         assert_eq!(ledger.due(WORKER, 10_000).len(), 2);
         ledger.sampled(WORKER, DEVICE, &sample(2_000, 1_000));
         assert_eq!(ledger.due(WORKER, 11_000), []);
-        let rows = last(ledger.ended([(1, 1)].into_iter(), 2_100));
+        let rows = last(ledger.ended([(1, 1)].into_iter(), 2_100).0);
         assert!((rows[&(1, 1)].device_s - 1.0).abs() < 1e-9);
         let rows = last(ledger.left(Some(WORKER)));
         assert_eq!(rows.keys().collect::<Vec<_>>(), [&(2, 1)]);
@@ -296,13 +330,13 @@ mod tests {
     fn workers_that_sample_nothing_leave_nothing_behind() {
         let mut ledger = Ledger::default();
         for trial in 0..10_000 {
-            ledger.granted(WORKER, [(trial, 1)].into_iter(), 0);
-            assert_eq!(ledger.ended([(trial, 1)].into_iter(), 9), []);
+            ledger.granted(WORKER, [(trial, 1)].into_iter(), 1, 0);
+            assert_eq!(ledger.ended([(trial, 1)].into_iter(), 9), (vec![], vec![]));
         }
         assert!(ledger.holders.is_empty() && ledger.workers[&WORKER].ended.is_empty());
         ledger.sampled(WORKER, DEVICE, &sample(0, 0));
         for trial in 0..10_000 {
-            ledger.granted(WORKER, [(trial, 1)].into_iter(), 10);
+            ledger.granted(WORKER, [(trial, 1)].into_iter(), 1, 10);
             ledger.ended([(trial, 1)].into_iter(), 19);
         }
         assert_eq!(ledger.workers[&WORKER].ended.len(), MAX_ENDED);

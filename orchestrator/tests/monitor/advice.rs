@@ -118,7 +118,7 @@ fn a_starved_card_has_a_likely_cause() {
     let cause = |sample: &Watched| {
         let (finding, text) = only(&view("cuda:0", "pretrain", sample), BUSY);
         assert_eq!(finding, Finding::Starved);
-        assert!(text.contains("computed 10 % of the last 59 s while pretrain trials ran"), "{text}");
+        assert!(text.contains("computed 10 % of the last 59 s in which it ran trials, pretrain trials now"), "{text}");
         text.split_once("likely cause: ").unwrap().1.to_owned()
     };
     let low = busy(0.1);

@@ -102,7 +102,7 @@ async fn what_is_not_told_is_null() {
 #[tokio::test]
 async fn attempts_have_what_they_took() {
     let world = World::new().await;
-    let trials = world.sweep(4).await;
+    let trials = world.sweep_of("classify", 4).await;
     world.begin(&trials[..2]).await;
     let began = world.numbers("SELECT max(started) FROM attempts").await[0] as i64;
     let at = began + 4_000;
@@ -130,6 +130,32 @@ async fn attempts_have_what_they_took() {
     assert!(detail.usage.is_none());
     let all = world.reader().await.sweep_usage(1).await.unwrap();
     assert_eq!(all.len(), 3);
+}
+
+#[tokio::test]
+async fn members_that_take_their_turn_have_their_own_time() {
+    let world = World::new().await;
+    let trials = world.sweep(3).await;
+    world.begin(&trials).await;
+    let first = now();
+    world.samples(vec![sample(first)]).await;
+    let state = "SELECT sum(begun = started), count(begun), max(beside), max(members) FROM attempts";
+    assert_eq!(world.numbers(state).await, [1.0, 1.0, 1.0, 3.0]);
+    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    world.end(trials[0]).await;
+    let turns = "SELECT b.begun - a.ended, b.begun - b.started >= 30, c.begun IS NULL
+                 FROM attempts a, attempts b, attempts c WHERE (a.trial, b.trial, c.trial) = (1, 2, 3)";
+    assert_eq!(world.numbers(turns).await, [0.0, 1.0, 1.0]);
+    let progress = world.reader().await.progress(1).await.unwrap();
+    assert_eq!(progress.running.iter().map(|row| row.begun.is_some()).collect::<Vec<_>>(), [true, false]);
+    // What the first took is not the others'.
+    world.end(trials[1]).await;
+    world.end(trials[2]).await;
+    let ended = world.numbers("SELECT max(ended) FROM attempts").await[0] as i64;
+    world.samples(vec![Sample { span_ms: (ended + 100 - first) as u64, ..sample(ended + 100) }]).await;
+    let times = "SELECT abs(sum(u.device_s) - sum(a.ended - a.begun) / 1000.0) < 1e-6, max(u.device_s) = min(u.device_s) FILTER (WHERE a.trial = 1)
+                 FROM attempts a JOIN attempt_usage u USING (trial, attempt)";
+    assert_eq!(world.numbers(times).await, [1.0, 1.0]);
 }
 
 #[tokio::test]

@@ -163,10 +163,8 @@ fn load(view: &DeviceView, busy: &[&Watched], seen_ms: i64) -> Option<Found> {
     }
     let only =
         |kinds: &[&str]| !view.running.is_empty() && view.running.keys().all(|kind| kinds.contains(&kind.as_str()));
-    let kinds = match view.running.is_empty() {
-        true => "trials".to_owned(),
-        false => format!("{} trials", view.running.keys().cloned().collect::<Vec<_>>().join(" and ")),
-    };
+    let now = view.running.keys().cloned().collect::<Vec<_>>().join(" and ");
+    let kinds = if now.is_empty() { "trials".to_owned() } else { format!("{now} trials") };
     if only(&["fetch", "noop"]) || card && only(&["fetch", "prepare", "noop"]) {
         return Some((Finding::HostWork, format!("runs {kinds}, which do not compute on it"), None));
     }
@@ -202,9 +200,10 @@ fn load(view: &DeviceView, busy: &[&Watched], seen_ms: i64) -> Option<Found> {
         ),
     };
     let text = format!(
-        "starved: computed {} of the last {} s while {kinds} ran; likely cause: {cause}",
+        "starved: computed {} of the last {} s in which it ran trials{}; likely cause: {cause}",
         percent(utilisation),
-        seen_ms / 1000
+        seen_ms / 1000,
+        if now.is_empty() { String::new() } else { format!(", {kinds} now") }
     );
     Some((Finding::Starved, text, Some(cure.to_owned())))
 }

@@ -59,7 +59,7 @@ fn sections(snapshot: &Snapshot, zone: &TimeZone, lines: &mut Vec<String>) {
             view.row.stage.clone(),
             view.row.id.get(..10).unwrap_or_default().to_owned(),
             view.row.share().map_or("-".to_owned(), format::percent),
-            format::clock(snapshot.at - view.row.started),
+            view.row.begun.map_or("-".to_owned(), |begun| format::clock(snapshot.at - begun)),
             view.metric.clone().unwrap_or("-".to_owned()),
             view.curve.last().map_or("-".to_owned(), |value| format::number(*value)),
             view.row.device.clone(),

@@ -243,7 +243,7 @@ pub(super) fn running(frame: &mut Frame<'_>, area: Rect, state: &State) {
             plain(row.stage.clone()),
             styled(row.id.get(..10).unwrap_or_default(), theme.heading()),
             plain(row.share().map_or("-".to_owned(), format::percent)),
-            plain(format::clock(state.snapshot.at - row.started)),
+            plain(row.begun.map_or("-".to_owned(), |begun| format::clock(state.snapshot.at - begun))),
             styled(theme.spark(&view.curve, spark, None), theme.accent()),
             plain(value),
             plain(row.device.clone()),

@@ -57,7 +57,7 @@ export default async function grid(ctx) {
     const done = cells.filter(({ cell }) => cell?.mean !== null && cell?.mean !== undefined).length;
     note.textContent = means.length ? `${data.value} of ${data.stage}: mean of each cell's trials${data.seeds ? ", over seeds" : ""}, ± standard deviation · ${done} of ${counted(cells.length, "cell")} have a result` : "";
     put(legend, means.length ? [h("span", { class: "scale" }, score(low), ramp(), score(high)),
-      h("span", { class: "quiet" }, data.maximize === null ? "" : `bold and underlined: the best of its column (${data.maximize ? "higher" : "lower"} is better)`),
+      h("span", { class: "quiet" }, data.maximize === null || !cells.some(({ cell }) => cell?.best) ? "" : `bold and underlined: the best of its column (${data.maximize ? "higher" : "lower"} is better)`),
       table.reference ? h("span", { class: "quiet" }, `small: ${table.reference.citation}`) : null] : null);
     if (!cells.length) {
       put(panels, empty(`No trials of ${data.stage} make a grid.`, "Choose another stage, or parameters for rows and columns."));
@@ -81,7 +81,7 @@ export default async function grid(ctx) {
       }
       const place = share(found.mean, low, high);
       return h("td", { class: `cell${found.best ? " best" : ""}`, css: { background: viridis(place), color: ink(place) }, "aria-label": `${name}: ${words(found)}`, "data-mean": found.mean, ...props },
-        h("b", {}, score(found.mean, data.value)), h("small", {}, found.sd !== null && found.sd !== undefined ? `± ${score(found.sd)}` : `n = ${found.n}`), found.reference === null ? null : h("small", {}, `paper ${score(found.reference)}`));
+        h("b", {}, score(found.mean, data.value)), h("small", {}, found.sd !== null && found.sd !== undefined ? `± ${spread(found)}` : `n = ${found.n}`), found.reference === null ? null : h("small", {}, `paper ${score(found.reference)}`));
     };
     const element = h("div", { class: "heat" },
       data.by ? h("h3", {}, `${data.by} ${val(panel)}`) : null,
@@ -137,6 +137,11 @@ export default async function grid(ctx) {
   }
 
   return { update, topics: ["trials"] };
+}
+
+/** A standard deviation with the decimals of its mean, or one more where that would be nothing. */
+function spread({ mean, sd }) {
+  return Math.abs(mean) <= 1.5 && Math.abs(mean) >= 0.001 ? sd.toFixed(sd >= 0.0005 ? 3 : 4) : num(sd, 3);
 }
 
 function ramp() {

@@ -232,7 +232,7 @@ export default async function parallel(ctx) {
     put(body, best.length ? [table("Best of the chosen trials", [
       { head: "trial", cell: (line) => trialLink(ctx, data.ids[line]) },
       { head: data.value, num: true, cell: (line) => score(data.values[line], data.value) },
-      ...data.axes.map((axis) => ({ head: axis.name, num: axis.numeric, cell: (line) => value(axis, line) })),
+      ...data.axes.map((axis) => ({ head: axis.name, num: axis.numeric, cell: (line) => h("span", { class: "value" }, value(axis, line)) })),
     ], best), h("p", { class: "pages" }, h("span", { class: "quiet" }, `the ${best.length} ${down ? "highest" : "lowest"} of ${counted(kept.length, "chosen trial")}`), h("a", { href: ctx.link(`/compare?trials=${best.slice(0, 6).map((line) => data.ids[line]).join(",")}`) }, "compare the first six"))] : empty("No trial is in all of the chosen stretches.", "Choose wider ones, or clear them."));
   }
 

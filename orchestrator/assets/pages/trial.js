@@ -100,7 +100,7 @@ function outcome(ctx, data) {
   const unknown = h("span", { class: "quiet" }, "– too short to be sampled");
   const used = [["device", [...new Set(data.usage.map((row) => `${row.device} (${row.model})`))].join(", ")], ["time of the device", duration(device * 1000)], ["utilisation", sampled ? percent(busy / device) : unknown], ["memory, peak", sampled ? (peak ? bytes(peak) : "–") : unknown.cloneNode(true)], ["energy", energy(sum("energy_j"))]];
   return h("div", {},
-    section("Results", results.length ? table("Results", [{ head: "result", cell: ([name]) => name }, { head: "value", num: true, cell: ([name, value]) => h("span", { title: String(value) }, Number.isInteger(value) ? count(value) : num(value, 6), name === "best_epoch" ? h("span", { class: "quiet" }, ` counted from 0: epoch ${count(value + 1)} of the curves`) : null) }], results) : h("p", { class: "quiet" }, "None yet.")),
+    section("Results", results.length ? table("Results", [{ head: "result", cell: ([name]) => name }, { head: "value", num: true, cell: ([name, value]) => h("span", { title: String(value) }, Number.isInteger(value) ? count(value) : num(value, 6), name === "best_epoch" ? h("span", { class: "quiet" }, ` from 0; in the curves epoch ${count(value + 1)}`) : null) }], results) : h("p", { class: "quiet" }, "None yet.")),
     section("Device use", data.usage.length ? table("Device use", [{ head: "what", cell: ([what]) => what }, { head: "with all attempts", num: true, cell: ([, value]) => value }], used) : h("p", { class: "quiet" }, data.attempts.length ? ["Its device was not sampled. ", h("a", { href: ctx.link("/devices") }, "What ran where")] : "It has not run.")));
 }
 

@@ -63,7 +63,7 @@ export default async function trials(ctx) {
     const sorted = [...there].sort((a, b) => rank(a) - rank(b));
     const wanted = ctx.get("columns") ? ctx.get("columns").split(",") : sorted.slice(0, USUAL);
     const results = sorted.filter((name) => wanted.includes(name));
-    const offer = there.length > 1 ? h("details", { class: "columns" }, h("summary", {}, `results: ${results.length} of ${there.length}`), h("div", { class: "fields" }, sorted.map((name) => check(name, results.includes(name), (on) => {
+    const offer = there.length > 1 ? h("details", { class: "columns" }, h("summary", {}, "choose results"), h("div", { class: "fields" }, sorted.map((name) => check(name, results.includes(name), (on) => {
       const next = sorted.filter((other) => (other === name ? on : results.includes(other)));
       ctx.set({ columns: next.join(",") === sorted.slice(0, USUAL).join(",") ? "" : next.join(",") || "none" });
       update();

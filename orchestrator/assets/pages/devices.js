@@ -132,7 +132,7 @@ export default async function devices(ctx) {
     }
   });
   observer.observe(body);
-  return { update, topics: ["trials", "devices", "progress"], destroy: () => observer.disconnect() };
+  return { update, topics: ["trials", "devices", "progress", "coordinator"], destroy: () => observer.disconnect() };
 }
 
 /** Arrays that ran at the same time get a lane each. */

@@ -26,7 +26,7 @@ function head({ sweep, ...data }) {
     h("p", { class: "quiet tags" }, `launched ${time(sweep.submitted, true)}`, h("span", { title: "of this browser; all times are" }, ` ${ZONE}`), sweep.tags.length ? ` · ${sweep.tags.join(", ")}` : ""),
     h("div", { class: "facts" },
       fact(`${count(data.done)} / ${count(data.total)}`, "trials done"),
-      fact(count(sum("running")), "running"),
+      fact(count(sum("running")), data.state === "stopped" && sum("running") ? "were running" : "running"),
       fact(count(sum("ready") + sum("waiting") - sum("blocked")), "to run", `${count(sum("ready"))} could run now, ${count(sum("waiting") - sum("blocked"))} wait for inputs`),
       sum("blocked") ? fact(count(sum("blocked")), "blocked", "An input has ended without a result") : null,
       fact(count(failed), "without result"),

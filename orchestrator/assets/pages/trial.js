@@ -19,7 +19,7 @@ export default async function trial(ctx) {
   async function update() {
     const id = ctx.path;
     const [data, drawn, logged] = await Promise.all([ctx.api(`trial/${id}`), ctx.api(`trial/${id}/curves`), ctx.api(`trial/${id}/log`, { attempt })]);
-    running = data.state === "running";
+    running = data.state === "running" && data.led;
     document.title = `${data.kind} ${short(data.id)} · Permafrost`;
     const place = data.places.find((row) => `${row.sweep}@${row.revision}` === ctx.get("sweep")) ?? data.places[data.places.length - 1];
     put(top, heading(data, place), h("div", { class: "even" }, values(place), outcome(ctx, data)));
@@ -66,13 +66,14 @@ export default async function trial(ctx) {
     if (now && bottom) now.scrollTop = now.scrollHeight;
   }
 
-  return { update, topics: ["trials", "progress", "events"], timed: () => running };
+  return { update, topics: ["trials", "progress", "events", "coordinator"], timed: () => running };
 }
 
 function heading(data, place) {
   const last = data.attempts[data.attempts.length - 1];
   const done = data.state === "running" && last?.total_units ? ` ${percent(last.done_units / last.total_units)}` : "";
   const why = [];
+  if (data.state === "running" && !data.led) why.push(h("p", {}, "Nobody runs it now: its coordinator has ended. It is tried again, from where it was saved, when the sweep is launched again."));
   if (data.why_waiting) why.push(h("p", {}, `It ${data.why_waiting}.`));
   if (data.state !== "done" && last?.message) why.push(h("div", { class: "reason" }, h("p", { class: "message" }, `attempt ${last.attempt} ${last.state}: ${last.message}`), last.cure ? h("p", {}, h("strong", {}, "What to do: "), cure(last.cure)) : null));
   if (["failed", "diverged", "cancelled"].includes(data.state)) why.push(h("p", {}, "Run it again: ", h("code", {}, `permafrost retry ${short(data.id)}`), " ", copy(`permafrost retry ${short(data.id)}`, "command")));
@@ -110,7 +111,7 @@ function attempts(data) {
     { head: "attempt", class: "tight", cell: (row) => row.attempt },
     { head: "state", cell: (row) => state(row.state) },
     { head: `began (${ZONE})`, class: "nowrap", cell: (row) => when(row.started) },
-    { head: "took", num: true, cell: (row) => duration((row.ended ?? Date.now()) - row.started) },
+    { head: "took", num: true, cell: (row) => (row.ended === null && !data.led ? "–" : duration((row.ended ?? Date.now()) - row.started)) },
     { head: "done", num: true, cell: (row) => (row.total_units ? percent(row.done_units / row.total_units) : "–") },
     { head: "array of", num: true, cell: (row) => row.members },
     { head: "from", cell: (row) => (row.resumed_step === null ? "the start" : `step ${count(row.resumed_step)}`) },

@@ -15,6 +15,7 @@ export default async function trials(ctx) {
   const bar = h("div", { class: "pickbar", hidden: true });
   put(ctx.root, h("h1", {}, "Trials"), controls, body, bar);
   let fields = null;
+  let running = false;
 
   async function loadFields() {
     fields = await ctx.api("fields", { stage: ctx.get("stage") });
@@ -56,6 +57,7 @@ export default async function trials(ctx) {
     const data = await ctx.api("trials", { stage: ctx.get("stage"), state: ctx.get("state"), q: ctx.get("q"), sort, dir, offset, limit: PAGE, ...asked(ctx) });
     // The first trials that are done tell which results there are.
     if (data.rows.some((row) => Object.keys(row.results).some((name) => !fields.results.includes(name)))) fields = await ctx.api("fields", { stage: data.stage });
+    running = data.rows.some((row) => row.state === "running");
     const stage = fields.stages.find((stage) => stage.name === data.stage);
     // The result that counts, and the rest of the few that people look at.
     const there = fields.results.filter((name) => name === stage?.metric || data.rows.some((row) => name in row.results));
@@ -92,5 +94,5 @@ export default async function trials(ctx) {
   }
 
   await loadFields();
-  return { update, topics: ["trials"] };
+  return { update, topics: ["trials"], timed: () => running };
 }

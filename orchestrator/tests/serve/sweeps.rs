@@ -91,7 +91,11 @@ async fn a_sweep_whose_coordinator_died_is_stopped() {
     assert_eq!((&overview["state"], &overview["coordinator"]["pid"]), (&"running".into(), &std::process::id().into()));
     assert_eq!(overview["workers_here"], 1);
     assert!(overview["left"]["ms"].as_i64().is_some(), "{}", overview["left"]);
+    let runs = format!("/api/trial/{}", world.made[world.made.len() - 1].id.short());
+    let trial = world.json(&runs).await;
+    assert_eq!((&trial["state"], &trial["led"]), (&"running".into(), &true.into()));
     announce(&world, dead());
+    assert_eq!(world.json(&runs).await["led"], false);
     let overview = world.json("/api/overview").await;
     assert_eq!((&overview["state"], &overview["workers_here"]), (&"stopped".into(), &0.into()));
     assert_eq!(overview["left"]["ms"], Value::Null);

@@ -121,7 +121,7 @@ pub(super) async fn follow(site: Arc<Site>) {
             Ok(news) => {
                 let mut news = if trouble.take().is_some() { Some(News::everything()) } else { news };
                 let now = coordinator(&site.home).map(|found| found.pid);
-                if std::mem::replace(&mut led, Some(now)).is_some_and(|before| before != now) {
+                if led.replace(now).is_some_and(|before| before != now) {
                     news.get_or_insert_default().coordinator = true;
                 }
                 if let Some(news) = news {

@@ -21,7 +21,10 @@ use super::{
     scope::{Wanted, number},
     site::Site,
 };
-use crate::store::{AttemptUsage, RelatedRow, TrialDetail};
+use crate::{
+    monitor::coordinator::coordinator,
+    store::{AttemptUsage, RelatedRow, TrialDetail},
+};
 
 /// Trials above that are shown.
 const MAX_ANCESTORS: i64 = 200;
@@ -37,6 +40,8 @@ const LOG_LINES: usize = 400;
 pub(super) struct TrialAnswer {
     #[serde(flatten)]
     detail: TrialDetail,
+    /// A coordinator leads the home folder: what is called running runs.
+    led: bool,
     usage: Vec<AttemptUsage>,
     ancestors: Vec<RelatedLine>,
     readers: Vec<RelatedLine>,
@@ -77,6 +82,7 @@ pub(super) async fn trial(State(site): State<Arc<Site>>, Path(prefix): Path<Stri
     )?;
     Ok(Json(TrialAnswer {
         detail,
+        led: coordinator(&site.home).is_some(),
         usage,
         ancestors: ancestors.into_iter().map(RelatedLine::from).collect(),
         readers: readers.1.into_iter().map(RelatedLine::from).collect(),

@@ -34,3 +34,25 @@ export async function api(path, params, signal) {
   if (!response.ok) throw new ApiError(body.error?.message ?? response.statusText, body.error?.cure, response.status);
   return body;
 }
+
+/** Saves what a path answers as a file; what goes wrong is thrown, not saved. */
+export async function download(path, name) {
+  let response;
+  try {
+    response = await fetch(path);
+  } catch {
+    throw new ApiError("the server does not answer", "is `permafrost serve` still running, and the tunnel open?", 0);
+  }
+  if (!response.ok) {
+    const body = await response.json().catch(() => null);
+    throw new ApiError(body?.error?.message ?? response.statusText, body?.error?.cure, response.status);
+  }
+  const url = URL.createObjectURL(await response.blob());
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}

@@ -1,7 +1,8 @@
 // Parts that several pages use.
 
+import { download } from "/assets/api.js";
 import { h, put } from "/assets/dom.js";
-import { count, short, val } from "/assets/format.js";
+import { ZONE, count, isSeed, short, time, val } from "/assets/format.js";
 
 const SIGNS = { done: "✓", running: "▶", ready: "○", waiting: "·", failed: "✕", diverged: "≈", pruned: "✂", cancelled: "⊘", lost: "?", "pre-empted": "↻" };
 
@@ -21,6 +22,23 @@ export function failure(error, again) {
 /** Advice in which `...` stands for something to type. */
 export function cure(text) {
   return text.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part));
+}
+
+/** A button that saves a file, with what goes wrong beside it. `path()` is asked when it is used. */
+export function saver(text, path, name) {
+  const wrong = h("span", { class: "wrong", role: "alert" });
+  const button = h("button", { type: "button", class: "link", onclick: async () => {
+    button.disabled = true;
+    put(wrong);
+    try {
+      await download(path(), name);
+    } catch (error) {
+      put(wrong, ` ${error.message}`, error.cure ? [": ", cure(error.cure)] : null);
+    } finally {
+      button.disabled = false;
+    }
+  } }, text);
+  return h("span", {}, button, wrong);
 }
 
 /** Nothing to show, and what to do about it. */
@@ -60,7 +78,7 @@ export function search(label, value, onchange) {
 /** Choices of parameters, as far as they have few values. */
 export function filters(ctx, fields, onchange) {
   const chosen = ctx.all("f.");
-  const few = fields.parameters.filter((parameter) => parameter.distinct <= 60 && parameter.name !== "seed");
+  const few = fields.parameters.filter((parameter) => parameter.distinct <= 60 && !isSeed(parameter.name));
   return few.map((parameter) => select(parameter.name, [["", "all"], ...parameter.values.map((value) => [value, told(value)])], chosen[parameter.name] ?? "", (value) => {
     ctx.set({ [`f.${parameter.name}`]: value });
     onchange();
@@ -107,9 +125,21 @@ export function table(caption, columns, rows, { sort, dir, onsort, rowProps } = 
       h("tbody", {}, rows.map((row) => h("tr", rowProps?.(row) ?? {}, columns.map((column) => h("td", { class: [column.num ? "num" : "", column.class ?? ""].join(" ").trim() || null }, column.cell(row))))))));
 }
 
+/** A parameter's value. Names such as those of encoders stay on one line, long texts do not. */
+export function shown(value) {
+  const text = val(value);
+  return h("span", { class: text.length <= 32 ? "value" : null }, text);
+}
+
+/** A moment, with the zone of its clock where one points. */
+export function when(ms, whole = false) {
+  if (ms === null || ms === undefined) return "–";
+  return h("time", { datetime: new Date(ms).toISOString(), title: `${time(ms, true)} ${ZONE}` }, time(ms, whole));
+}
+
 /** Parameters as `name value` pairs. */
 export function parameters(map) {
-  return h("span", { class: "pairs" }, Object.entries(map).map(([name, value]) => h("span", { class: "pair" }, h("span", { class: "quiet" }, name), " ", val(value))));
+  return h("span", { class: "pairs" }, Object.entries(map).map(([name, value]) => h("span", { class: "pair" }, h("span", { class: "quiet" }, name), " ", shown(value))));
 }
 
 /** A section with a heading. */

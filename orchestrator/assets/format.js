@@ -11,9 +11,15 @@ export function num(value, digits = 4) {
   return value.toFixed(Math.max(0, Math.min(6, digits - 1 - Math.floor(Math.log10(size)))));
 }
 
-/** A score with three decimals where it is a share, else significant digits: numbers of a column align. */
-export function score(value) {
+const SHARE = /^(val_|test_|train_)?(auroc|auprc|accuracy|recall|precision|f1|dice|sensitivity|specificity)/;
+
+/**
+ * A score with three decimals where it is a share, else significant digits: numbers of a column align. What is counted, such as
+ * `best_epoch`, is a whole number; the name tells it from a share that happens to be 1.
+ */
+export function score(value, name) {
   if (value === null || value === undefined) return "–";
+  if (name !== undefined && Number.isInteger(value) && !SHARE.test(name)) return count(value);
   return Math.abs(value) <= 1.5 && Math.abs(value) >= 0.001 ? value.toFixed(3) : num(value, 4);
 }
 
@@ -43,6 +49,16 @@ export function duration(ms) {
 }
 
 const two = (number) => String(number).padStart(2, "0");
+
+/** The time zone of all times on the page. */
+export const ZONE = (() => {
+  const minutes = -new Date().getTimezoneOffset();
+  const offset = `UTC${minutes === 0 ? "" : `${minutes < 0 ? "−" : "+"}${two(Math.floor(Math.abs(minutes) / 60))}:${two(Math.abs(minutes) % 60)}`}`;
+  return offset;
+})();
+
+/** A parameter that is a seed: trials that differ in seeds alone are repetitions. */
+export const isSeed = (name) => name === "seed" || name.endsWith(".seed");
 
 /** A moment: time of day, with the date where that is not today. */
 export function time(ms, whole = false) {

@@ -14,8 +14,10 @@ export function showHelp(pages) {
       row(key("t"), "light, dark, the system's colours"),
       row(key("?"), "this list"),
       row(key("←", "→", "↑", "↓"), "in a chart or heat map that has the focus: points and curves, cells"),
+      row(key("+", "−"), "on an axis of Parallel: a longer stretch, a shorter one"),
+      row(key("Delete"), "on an axis of Parallel: no stretch"),
       row(key("Ctrl", "Enter"), "run the query"),
-      row(key("Esc"), "close"))),
+      row(key("Esc"), "leave the search, close"))),
     h("form", { method: "dialog" }, h("button", { autofocus: true }, "Close")));
   document.body.append(dialog);
   dialog.showModal();

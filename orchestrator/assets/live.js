@@ -3,7 +3,7 @@
 const PATIENCE_MS = 35_000;
 const RETRY_MS = 5_000;
 
-/** Listens; calls `onNews` with what changed, and `onState` with `live`, `stale` or `offline` and words for it. */
+/** Listens; calls `onNews` with what changed, and `onState` with `live`, `waiting`, `stale` or `offline` and words for it. */
 export function listen(onNews, onState) {
   let source = null;
   let heard = Date.now();
@@ -22,7 +22,8 @@ export function listen(onNews, onState) {
     source.addEventListener("news", (event) => {
       hear();
       const news = JSON.parse(event.data);
-      if (news.database) onState("offline", `no database: ${news.database}`);
+      if (news.missing) onState("waiting", "waiting for the first sweep");
+      else if (news.database) onState("offline", `no database: ${news.database}`);
       else onState("live", "live");
       onNews(news);
     });

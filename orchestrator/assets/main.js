@@ -1,29 +1,34 @@
 // The frame around pages: addresses, navigation, live news, colours, shortcuts.
 
 import { api } from "/assets/api.js";
-import { failure } from "/assets/controls.js";
+import { empty, failure } from "/assets/controls.js";
 import { h, put, say } from "/assets/dom.js";
 import { time } from "/assets/format.js";
 import { showHelp } from "/assets/help.js";
 import { listen } from "/assets/live.js";
 
 const PAGES = [
-  { path: "/", name: "Overview", key: "o", load: () => import("/assets/pages/overview.js") },
-  { path: "/trials", name: "Trials", key: "t", load: () => import("/assets/pages/trials.js") },
-  { path: "/curves", name: "Curves", key: "c", load: () => import("/assets/pages/curves.js") },
-  { path: "/grid", name: "Grid", key: "g", load: () => import("/assets/pages/grid.js") },
-  { path: "/parallel", name: "Parallel", key: "p", load: () => import("/assets/pages/parallel.js") },
-  { path: "/compare", name: "Compare", key: "m", load: () => import("/assets/pages/compare.js") },
-  { path: "/devices", name: "Devices", key: "d", load: () => import("/assets/pages/devices.js") },
-  { path: "/sql", name: "SQL", key: "s", load: () => import("/assets/pages/sql.js") },
+  { path: "/", name: "Overview", key: "o", takes: ["from"], load: () => import("/assets/pages/overview.js") },
+  { path: "/trials", name: "Trials", key: "t", takes: ["stage", "state", "q", "sort", "dir", "offset", "pick", "columns"], load: () => import("/assets/pages/trials.js") },
+  { path: "/curves", name: "Curves", key: "c", takes: ["stage", "metric", "which", "n", "trials", "color", "smooth", "log"], load: () => import("/assets/pages/curves.js") },
+  { path: "/grid", name: "Grid", key: "g", takes: ["stage", "row", "column", "by", "value"], load: () => import("/assets/pages/grid.js") },
+  { path: "/parallel", name: "Parallel", key: "p", takes: ["stage", "value", "axes"], load: () => import("/assets/pages/parallel.js") },
+  { path: "/compare", name: "Compare", key: "m", takes: ["trials", "all", "metric", "log"], load: () => import("/assets/pages/compare.js") },
+  { path: "/devices", name: "Devices", key: "d", takes: ["range"], load: () => import("/assets/pages/devices.js") },
+  { path: "/sql", name: "SQL", key: "s", takes: ["q"], load: () => import("/assets/pages/sql.js") },
   { path: "/figures", name: "Figures", key: "f", load: () => import("/assets/pages/figures.js") },
-  { path: "/trial/", name: "Trial", hidden: true, load: () => import("/assets/pages/trial.js") },
+  { path: "/trial/", name: "Trial", hidden: true, takes: ["attempt"], load: () => import("/assets/pages/trial.js") },
 ];
 // A page that follows a busy sweep asks at most so often.
 const REFRESH_MS = 1_000;
+// What only time changes is asked anew so often.
+const TIMED_MS = 10_000;
 
 const main = document.getElementById("main");
 let sweeps = [];
+let total = null;
+// A page's code could not be fetched, while the server was away: browsers keep that, and only loading all anew helps.
+let broken = null;
 let shown = null;
 let pending = { news: null, timer: 0, last: 0 };
 
@@ -33,10 +38,35 @@ function here() {
   return { url, page };
 }
 
-/** An address with the sweep that is shown. */
-function withSweep(path) {
-  const sweep = new URL(location.href).searchParams.get("sweep");
-  return sweep ? `${path}${path.includes("?") ? "&" : "?"}sweep=${encodeURIComponent(sweep)}` : path;
+/** What a sweep is called in addresses. */
+export const labelOf = (row) => `${row.name}@${row.revision}`;
+
+const inAddress = (sweep) => encodeURIComponent(sweep).replaceAll("%40", "@");
+
+/** An address with that sweep. */
+function withSweep(path, sweep = new URL(location.href).searchParams.get("sweep")) {
+  return sweep ? `${path}${path.includes("?") ? "&" : "?"}sweep=${inAddress(sweep)}` : path;
+}
+
+/** Changes parameters of the address without another entry in the history; `undefined` and empty texts leave it. */
+function setAddress(changes) {
+  const next = new URL(location.href);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === undefined || value === null || value === "") next.searchParams.delete(name);
+    else next.searchParams.set(name, value);
+  }
+  // Names of sweeps stay readable.
+  history.replaceState(history.state, "", next.href.replace(/([?&]sweep=)([^&#]*)/, (_, before, sweep) => before + sweep.replaceAll("%40", "@")));
+}
+
+/** The address holds the sweep that is shown: what somebody reads is not replaced when another is launched. */
+async function settle(url, page) {
+  const sweep = url.searchParams.get("sweep") ?? "";
+  if (sweep && sweeps.some((row) => labelOf(row) === sweep)) return;
+  const trials = page.path === "/trial/" ? url.pathname.slice(page.path.length) : url.searchParams.get("trials") ?? "";
+  const answer = await api("sweeps", { sweep, trials });
+  take(answer);
+  if (answer.shown && labelOf(answer.shown) !== sweep && location.href === url.href) setAddress({ sweep: labelOf(answer.shown) });
 }
 
 export function go(path, { replace = false } = {}) {
@@ -51,20 +81,15 @@ function context(url, page, signal) {
     root: main,
     signal,
     path: decodeURIComponent(url.pathname.slice(page.path.length)),
+    sweepLink: (row) => withSweep("/", labelOf(row)),
     get: (name) => new URL(location.href).searchParams.get(name) ?? "",
     /** Parameters whose names begin so, without that. */
     all: (prefix) => Object.fromEntries([...new URL(location.href).searchParams].filter(([name]) => name.startsWith(prefix)).map(([name, value]) => [name.slice(prefix.length), value])),
-    /** Changes the address without another entry in the history; `undefined` and empty texts leave it. */
     set(changes) {
-      const next = new URL(location.href);
-      for (const [name, value] of Object.entries(changes)) {
-        if (value === undefined || value === null || value === "") next.searchParams.delete(name);
-        else next.searchParams.set(name, value);
-      }
-      history.replaceState(null, "", next);
+      setAddress(changes);
       drawNav();
     },
-    link: withSweep,
+    link: (path) => withSweep(path),
     go: (path) => go(withSweep(path)),
     api: (path, ask = {}) => api(path, { sweep: new URL(location.href).searchParams.get("sweep") ?? params.get("sweep"), ...ask }, signal),
   };
@@ -85,17 +110,33 @@ async function route() {
   }
   main.setAttribute("aria-busy", "true");
   try {
-    const module = await page.load();
+    await settle(url, page);
     if (controller.signal.aborted) return;
+    drawNav();
+    if (total === 0) {
+      document.title = "Waiting · Permafrost";
+      put(main, h("h1", {}, "Waiting for the first sweep"), empty("Nothing was launched in this home folder yet.", "Launch a sweep, and this page fills by itself: `permafrost launch sweeps/quickstart.yaml`"));
+      main.dataset.updated = String(Number(main.dataset.updated ?? 0) + 1);
+      return;
+    }
+    let module;
+    try {
+      module = await page.load();
+    } catch (error) {
+      broken = { away: ["offline", "stale"].includes(live.dataset.state) };
+      throw Object.assign(new Error("this page's code could not be fetched"), { cure: "is `permafrost serve` still running, and the tunnel open? The page is loaded anew when it is back", cause: error });
+    }
+    if (controller.signal.aborted) return;
+    notice(page);
     document.title = `${page.name} · Permafrost`;
-    const ctx = context(url, page, controller.signal);
+    const ctx = context(here().url, page, controller.signal);
     put(main);
     mine.page = await module.default(ctx);
     if (controller.signal.aborted) return;
     await update(mine, null);
     window.scrollTo(0, 0);
   } catch (error) {
-    if (error.name !== "AbortError") put(main, h("h1", {}, page.name), failure(error, route));
+    if (error.name !== "AbortError" && shown === mine) put(main, h("h1", {}, page.name), failure(error, () => (broken ? location.reload() : route())));
   } finally {
     if (shown === mine) main.removeAttribute("aria-busy");
   }
@@ -109,6 +150,8 @@ async function update(mine, news) {
     main.dataset.updated = String(Number(main.dataset.updated ?? 0) + 1);
   } catch (error) {
     if (error.name === "AbortError" || mine.controller.signal.aborted) return;
+    // The server is away: what was shown may be old, as the header says, and is better than nothing.
+    if (error.status === 0 && news) return;
     mine.failed = true;
     put(main, h("h1", {}, here().page?.name ?? ""), failure(error, route));
     mine.page = null;
@@ -117,8 +160,17 @@ async function update(mine, news) {
 
 // What changed, together, not more often than a page can follow.
 function onNews(news) {
-  if (news.sweeps || sweeps.length === 0) loadSweeps();
+  if (broken?.away && !news.database) {
+    location.reload();
+    return;
+  }
   if (news.database) return;
+  if (news.sweeps || sweeps.length === 0) {
+    const waiting = total === 0;
+    loadSweeps().then(() => {
+      if (waiting && total > 0) route();
+    });
+  }
   const before = pending.news ?? {};
   pending.news = Object.fromEntries(Object.keys({ ...before, ...news }).map((key) => [key, before[key] || news[key]]));
   if (pending.timer) return;
@@ -130,6 +182,7 @@ function onNews(news) {
     if (!mine) return;
     if (!mine.page) {
       // It failed before; there may be a database now.
+      if (broken) return;
       if (mine.failed !== undefined || main.querySelector(".failure")) route();
       return;
     }
@@ -137,38 +190,60 @@ function onNews(news) {
   }, wait);
 }
 
+// What only time changes: no event says that another second has passed.
+setInterval(() => {
+  if (!document.hidden && live.dataset.state === "live" && shown?.page?.timed?.()) update(shown, { timed: true });
+}, TIMED_MS);
+
+/** Says what of the address means nothing to this page. */
+const COMMON = ["sweep", "f.", "b."];
+const place = document.getElementById("notice");
+function notice(page) {
+  const unknown = [...new Set(new URL(location.href).searchParams.keys())].filter((name) => !page.takes?.includes(name) && !COMMON.some((known) => (known.endsWith(".") ? name.startsWith(known) : name === known)));
+  place.hidden = !unknown.length;
+  place.textContent = unknown.length ? `This page knows nothing called ${unknown.map((name) => `“${name}”`).join(", ")}; that part of the address is passed over.` : "";
+}
+
 const live = document.getElementById("live");
 function onState(state, words) {
   if (live.dataset.state === state && live.textContent === words) return;
+  if (broken && (state === "offline" || state === "stale")) broken.away = true;
   live.dataset.state = state;
   live.textContent = words;
-  live.title = state === "live" ? "changes appear by themselves" : "what you see may be old";
+  live.title = { live: "changes appear by themselves", waiting: "the page fills as soon as a sweep is launched" }[state] ?? "what you see may be old";
+}
+
+function take(answer) {
+  sweeps = answer.sweeps;
+  total = answer.total;
+  drawSweeps();
 }
 
 async function loadSweeps() {
   try {
-    const answer = await api("sweeps");
-    sweeps = answer.sweeps;
+    take(await api("sweeps"));
   } catch {
-    sweeps = [];
+    // What is known stays; the header says that the server is away.
   }
-  drawSweeps();
 }
 
 const choice = document.getElementById("sweep");
+const newer = document.getElementById("newer");
 function drawSweeps() {
   const wanted = new URL(location.href).searchParams.get("sweep") ?? "";
-  const option = (row, index) => h("option", { value: index === 0 ? "" : row.sweep, title: time(row.submitted, true) }, `${row.name} · rev ${row.revision}`);
-  put(choice, sweeps.length ? sweeps.map(option) : h("option", { value: "" }, "none yet"));
-  const newest = sweeps.length && String(sweeps[0].sweep) === wanted;
-  choice.value = newest ? "" : wanted;
+  const option = (row) => h("option", { value: labelOf(row), title: time(row.submitted, true) }, `${row.name} · rev ${row.revision}`);
+  const listed = sweeps.some((row) => labelOf(row) === wanted);
+  put(choice, sweeps.length ? [sweeps.map(option), listed || !wanted ? null : h("option", { value: wanted }, wanted)] : h("option", { value: "" }, "none yet"));
+  choice.value = wanted || (sweeps.length ? labelOf(sweeps[0]) : "");
   choice.disabled = sweeps.length < 2;
+  const newest = sweeps.length && wanted && labelOf(sweeps[0]) !== wanted ? labelOf(sweeps[0]) : null;
+  put(newer, newest ? ["newer: ", h("a", { href: withSweep("/", newest), title: `${newest} was launched later` }, newest)] : null);
 }
 choice.addEventListener("change", () => {
   // Choices of one sweep mean nothing in another.
   const { page } = here();
   const path = page && !page.hidden ? page.path : "/";
-  go(choice.value ? `${path}?sweep=${choice.value}` : path);
+  go(withSweep(path, choice.value));
 });
 
 const nav = document.getElementById("nav");
@@ -177,6 +252,10 @@ function drawNav() {
   const pages = PAGES.filter((page) => !page.hidden);
   put(nav, pages.map((entry) => h("a", { href: withSweep(entry.path), "aria-current": entry === page ? "page" : null, "data-key": `nav-${entry.path}` }, entry.name)));
   document.querySelector(".brand").href = withSweep("/");
+  drawSweeps();
+  // On a phone the bar scrolls: the page that is shown must be seen in it.
+  const active = nav.querySelector("[aria-current]");
+  if (active) nav.scrollLeft = active.offsetLeft - nav.offsetLeft - (nav.clientWidth - active.offsetWidth) / 2;
 }
 
 document.addEventListener("click", (event) => {
@@ -189,10 +268,7 @@ document.addEventListener("click", (event) => {
   main.focus({ preventScroll: true });
   say(`${here().page?.name ?? ""} page`);
 });
-window.addEventListener("popstate", () => {
-  drawSweeps();
-  route();
-});
+window.addEventListener("popstate", route);
 
 const themes = ["system", "light", "dark"];
 const button = document.getElementById("theme");
@@ -218,6 +294,12 @@ document.getElementById("help").addEventListener("click", () => showHelp(PAGES.f
 let led = 0;
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+  if (event.key === "Escape" && event.target.matches?.("input[type=search]") && !event.defaultPrevented) {
+    // A browser empties the field at the first Esc; what was searched for stays, and the focus leaves.
+    event.preventDefault();
+    event.target.blur();
+    return;
+  }
   if (typing || event.metaKey || event.ctrlKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (Date.now() - led < 1_500) {
     led = 0;
@@ -243,6 +325,5 @@ document.addEventListener("keydown", (event) => {
 api("site").then((answer) => {
   live.dataset.program = answer.program;
 }, () => {});
-await loadSweeps();
 route();
 listen(onNews, onState);

@@ -174,7 +174,9 @@ fn a_page_that_is_open_follows_a_sweep_that_is_launched_later() {
     let world = World::new();
     let page = Page::start(&world, &[]);
     browser.go(&format!("{}/", page.url));
-    browser.wait("return document.querySelector('.failure')?.innerText.includes('there is no database') ?? false");
+    browser.wait("return document.querySelector('main h1')?.textContent === 'Waiting for the first sweep'");
+    browser.wait("return document.getElementById('live').dataset.state === 'waiting'");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
     world.write("x.yaml", &noop("index: {values: [1, 2, 3, 4, 5, 6]}, steps: {value: 20}, step_ms: {value: 100}"));
     let sweep = world.start(&launch("x.yaml"));
     // Nothing is reloaded from here on.
@@ -183,6 +185,16 @@ fn a_page_that_is_open_follows_a_sweep_that_is_launched_later() {
     browser.wait("return document.querySelector('main').innerText.includes('Running')");
     browser.wait("return document.querySelector('.fact b')?.textContent === '6 / 6'");
     assert_eq!(wait(sweep).status.code(), Some(0));
+    assert_eq!(browser.script("return window.stays"), true);
+    // The address holds the sweep, and one that is launched later is told, not shown.
+    assert_eq!(browser.text("return location.search"), "?sweep=x@1");
+    world.write(
+        "y.yaml",
+        &noop("index: {values: [7]}, steps: {value: 1}, step_ms: {value: 1}").replace("name: x", "name: y"),
+    );
+    assert_eq!(wait(world.start(&launch("y.yaml"))).status.code(), Some(0));
+    browser.wait("return document.getElementById('newer').textContent === 'newer: y@1'");
+    assert!(browser.text("return document.querySelector('main h1').textContent").starts_with('x'));
     assert_eq!(browser.script("return window.stays"), true);
     assert_eq!(browser.text("return document.getElementById('live').textContent"), "live");
     // When the server goes, the page says so; when it is back, the page goes on.

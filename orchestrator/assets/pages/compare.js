@@ -4,7 +4,7 @@ import { lineChart, lineSign } from "/assets/chart.js";
 import { kind } from "/assets/color.js";
 import { check, empty, section, select, state, trialLink } from "/assets/controls.js";
 import { h, put, putControls } from "/assets/dom.js";
-import { bytes, duration, energy, num, percent, short, val } from "/assets/format.js";
+import { bytes, count, duration, energy, num, percent, short, val } from "/assets/format.js";
 
 export default async function compare(ctx) {
   const controls = h("form", { class: "fields", onsubmit: (event) => {
@@ -35,6 +35,7 @@ export default async function compare(ctx) {
     }
     const data = await ctx.api("compare", { trials: ids().join(",") });
     const { trials } = data;
+    const shortOf = (trial) => trial.usage.length && !trial.usage.some((row) => row.samples > 0);
     const lines = [];
     const only = ctx.get("all") !== "1" && trials.length > 1;
     const line = (name, values, { best, numeric } = {}) => {
@@ -57,21 +58,22 @@ export default async function compare(ctx) {
       line(goal ? `${name} (${goal > 0 ? "higher" : "lower"} is better)` : name, values.map((value) => (value === undefined ? "–" : num(value, 6))), { best, numeric: true });
     }
     part("What it took");
+    const peak = (trial) => trial.usage.reduce((most, row) => (row.memory_peak_bytes === null ? most : Math.max(most ?? 0, row.memory_peak_bytes)), null);
     const total = (trial, name) => trial.usage.reduce((sum, row) => (row[name] === null ? sum : (sum ?? 0) + row[name]), null);
     line("last attempt", trials.map((trial) => (trial.started === null ? "–" : duration((trial.ended ?? Date.now()) - trial.started))), { numeric: true });
     line("attempts", trials.map((trial) => String(trial.attempts)), { numeric: true });
     line("device", trials.map((trial) => trial.device ?? "–"));
     if (trials.some((trial) => trial.usage.length)) {
-      line("utilisation", trials.map((trial) => percent(trial.usage.length ? total(trial, "busy_s") / total(trial, "device_s") : null)), { numeric: true });
-      line("memory, peak", trials.map((trial) => bytes(trial.usage.length ? Math.max(...trial.usage.map((row) => row.memory_peak_bytes ?? 0)) : null)), { numeric: true });
+      line("utilisation", trials.map((trial) => shortOf(trial) ? "too short to be sampled" : percent(trial.usage.length ? total(trial, "busy_s") / total(trial, "device_s") : null)), { numeric: true });
+      line("memory, peak", trials.map((trial) => shortOf(trial) ? "too short to be sampled" : bytes(peak(trial))), { numeric: true });
       line("energy", trials.map((trial) => energy(total(trial, "energy_j"))), { numeric: true });
     }
     const head = trials.map((trial, at) => {
       const { color, dash } = kind(at);
       return h("th", { scope: "col" }, h("span", { class: "legend" }, h("span", { class: "key" }, lineSign(color, dash), trialLink(ctx, trial.id)),
-        h("button", { type: "button", class: "plain copy", "aria-label": `leave out ${short(trial.id)}`, onclick: () => choose(ids().filter((id) => !trial.id.startsWith(id))) }, "✕")), h("div", {}, trial.stage ?? "", " ", state(trial.state)));
+        h("button", { type: "button", class: "plain out", "aria-label": `leave out ${short(trial.id)}`, onclick: () => choose(ids().filter((id) => !trial.id.startsWith(id))) }, "✕")), h("div", {}, trial.stage ?? "", " ", state(trial.state)));
     });
-    put(body, data.unknown.length ? h("p", { class: "state failed" }, `No trial, or several, begin with ${data.unknown.join(", ")}.`) : null,
+    put(body, data.total > data.most ? h("p", { class: "wrong" }, `${count(data.total)} trials are chosen: the first ${data.most} are compared.`) : null, data.unknown.length ? h("p", { class: "state failed" }, `No trial, or several, begin with ${data.unknown.join(", ")}.`) : null,
       h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Comparison" }, h("table", { class: "compared" }, h("caption", { class: "hidden" }, "Comparison of trials"), h("thead", {}, h("tr", {}, h("td", {}), head)), h("tbody", {}, lines))));
     await drawCurves(trials, news);
   }
@@ -95,7 +97,7 @@ export default async function compare(ctx) {
       ctx.set({ log: on ? "1" : "" });
       update();
     })), chart));
-    chart.draw({ log: ctx.get("log") === "1", yName: data.metric, xName: "step", series: data.curves.map((curve) => ({ key: curve.id, name: short(curve.id), points: curve.points, ...kind(place.get(curve.id)), onpick: () => ctx.go(`/trial/${short(curve.id)}`) })) });
+    chart.draw({ log: ctx.get("log") === "1", yName: data.metric, xName: data.axis, series: data.curves.map((curve) => ({ key: curve.id, name: short(curve.id), points: curve.points, ...kind(place.get(curve.id)), onpick: () => ctx.go(`/trial/${short(curve.id)}`) })) });
   }
 
   return { update, topics: ["trials", "progress"] };

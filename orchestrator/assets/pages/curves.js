@@ -88,17 +88,19 @@ export default async function curves(ctx) {
       about: [parameters(curve.parameters), curve.value === null ? null : h("div", {}, h("span", { class: "quiet" }, `${data.result} `), score(curve.value))],
       onpick: () => ctx.go(`/trial/${short(curve.id)}`),
     }));
-    chart.draw({ series, weight: Number(ctx.get("smooth")) || 0, log: ctx.get("log") === "1", yName: data.metric ?? "", xName: data.stage === "pretrain" || data.stage === "classify" ? "epoch" : "step" });
+    chart.draw({ series, weight: Number(ctx.get("smooth")) || 0, log: ctx.get("log") === "1", yName: data.metric ?? "", xName: data.axis });
     put(legend, keys.map(([text, color, dash, id]) => h("span", { class: "key", onpointerenter: id ? () => chart.light(id) : null, onpointerleave: id ? () => chart.light(null) : null }, lineSign(color, dash), text)));
   }
 
   async function update(news) {
     data = await ctx.api("curves", { stage: ctx.get("stage"), metric: ctx.get("metric"), which: ctx.get("which"), n: ctx.get("n"), trials: ctx.get("trials"), points: 300, ...asked(ctx) });
+    // The usual stage is that which runs; what somebody looks at stays.
+    if (!ctx.get("stage") && !ctx.get("trials")) ctx.set({ stage: data.stage });
     if (data.stage !== fields.stage) fields = await ctx.api("fields", { stage: data.stage });
     drawControls(news);
     draw();
     const parts = [`${data.metric ?? "no metric"} of ${count(data.curves.length)} of ${counted(data.total, "trial")} of ${data.stage}`];
-    if (data.stride > 1) parts.push(`every ${data.stride} steps`);
+    if (data.stride > 1) parts.push(`every ${data.stride} ${data.axis}s`);
     parts.push("point at a curve, or use the arrow keys; click or Enter opens its trial");
     note.textContent = parts.join(" · ");
     chart.hidden = data.curves.length === 0;
@@ -110,9 +112,10 @@ export default async function curves(ctx) {
       { head: "points", num: true, cell: (curve) => count(curve.points.length) },
       { head: `last ${data.metric}`, num: true, cell: (curve) => num(last(curve)) },
       { head: "lowest", num: true, cell: (curve) => (curve.points.length ? num(lowest(curve)) : "–") },
-      { head: data.result ?? "result", num: true, cell: (curve) => score(curve.value) },
+      { head: data.result ?? "result", num: true, cell: (curve) => score(curve.value, data.result) },
       { head: "parameters", cell: (curve) => parameters(curve.parameters) },
-    ], data.curves)) : empty(data.metrics.length ? "No trial of these has a curve yet." : `Trials of ${data.stage} report no metrics over time.`, "Choose another stage, or other trials."));
+    ], data.curves)) : data.more && !ctx.get("which") ? empty(`No trial of ${data.stage} has reported anything yet.`, "Curves appear by themselves with the first epoch that is done.")
+      : empty(data.metrics.length ? "No trial of these has a curve yet." : `Trials of ${data.stage} report no metrics over time.`, "Choose another stage, or other trials."));
   }
 
   function reload() {

@@ -2,9 +2,9 @@
 
 import { ticks } from "/assets/chart.js";
 import { kind } from "/assets/color.js";
-import { empty, select, table, trialLink } from "/assets/controls.js";
+import { empty, select, table, trialLink, when } from "/assets/controls.js";
 import { h, put, putControls, s } from "/assets/dom.js";
-import { bytes, counted, duration, percent, short, time } from "/assets/format.js";
+import { ZONE, bytes, counted, duration, percent, short, time } from "/assets/format.js";
 
 const KINDS = ["pretrain", "classify", "embed", "segment", "prepare", "fetch", "noop"];
 const LEFT = 44;
@@ -51,7 +51,7 @@ export default async function devices(ctx) {
     const kinds = KINDS.filter((name) => data.arrays.some((array) => array.kind === name));
     put(legend, kinds.map((name) => h("span", { class: "key" }, s("svg", { viewBox: "0 0 26 8", "aria-hidden": "true" }, s("rect", { width: 22, height: 8, fill: colour(name) })), name)),
       data.buckets.length ? [h("span", { class: "key" }, s("svg", { viewBox: "0 0 26 8", "aria-hidden": "true" }, s("rect", { width: 22, height: 8, fill: "var(--accent)", "fill-opacity": 0.3 })), "utilisation"), h("span", { class: "key" }, s("svg", { viewBox: "0 0 26 8", "aria-hidden": "true" }, s("line", { x1: 0, x2: 24, y1: 4, y2: 4, stroke: "var(--c1)", "stroke-width": 2, "stroke-dasharray": "5 3" })), "memory")] : null,
-      h("span", { class: "quiet" }, `${time(data.from, true)} to ${time(data.to, true)}`), data.arrays_cut ? h("span", { class: "quiet" }, "the latest 1500 arrays are shown: choose a shorter time for the rest") : null);
+      h("span", { class: "quiet" }, `${time(data.from, true)} to ${time(data.to, true)} ${ZONE}`), data.arrays_cut ? h("span", { class: "quiet" }, "the latest 1500 arrays are shown: choose a shorter time for the rest") : null);
     put(body, shown.length ? shown.map(one) : empty("Nothing ran in that time.", "Choose a longer one; devices appear as soon as a worker runs trials."));
   }
 
@@ -79,7 +79,7 @@ export default async function devices(ctx) {
         { head: "a trial of it", cell: (row) => trialLink(ctx, row.id) },
         { head: "members", num: true, cell: (row) => row.members },
         { head: "done", num: true, cell: (row) => row.done },
-        { head: "began", class: "nowrap", cell: (row) => time(row.started, true) },
+        { head: "began", class: "nowrap", cell: (row) => when(row.started, true) },
         { head: "took", num: true, cell: (row) => duration((row.ended ?? data.now) - row.started) },
       ], longest.slice(0, 30))));
   }
@@ -132,7 +132,7 @@ export default async function devices(ctx) {
     }
   });
   observer.observe(body);
-  return { update, topics: ["trials", "devices", "progress"], destroy: () => observer.disconnect() };
+  return { update, topics: ["trials", "devices", "progress", "coordinator"], destroy: () => observer.disconnect() };
 }
 
 /** Arrays that ran at the same time get a lane each. */

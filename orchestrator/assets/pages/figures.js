@@ -1,40 +1,52 @@
 // Figures that the program draws: as pictures, and to take away.
 
-import { api, query } from "/assets/api.js";
-import { cure, empty } from "/assets/controls.js";
+import { query } from "/assets/api.js";
+import { cure, empty, saver } from "/assets/controls.js";
 import { h, put } from "/assets/dom.js";
+
+// Drawing takes the server some tenths of a second: not at every trial that is done.
+const EVERY_MS = 10_000;
 
 export default async function figures(ctx) {
   const address = (name, end, more) => `/api/figures/${encodeURIComponent(name)}.${end}${query({ sweep: ctx.get("sweep"), ...more })}`;
   const theme = () => document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-
-  /** A picture, or the reason why there is none. */
-  function picture(figure) {
-    const place = h("div", {});
-    const image = h("img", { src: address(figure.name, "svg", { theme: theme() }), alt: figure.description });
-    image.addEventListener("error", async () => {
-      try {
-        await api(`figures/${encodeURIComponent(figure.name)}.svg`, { sweep: ctx.get("sweep") });
-      } catch (error) {
-        if (error.status === 404) put(place, h("p", { class: "quiet" }, error.message, error.cure ? [": ", cure(error.cure)] : null));
-        else put(place, h("p", { class: "quiet" }, "The drawing cannot be shown."));
-      }
-    });
-    put(place, image);
-    return place;
-  }
+  let timer = 0;
+  let last = 0;
 
   function one(figure) {
-    const take = (end, what) => h("a", { href: address(figure.name, end), download: `${figure.name}.${end}` }, what);
-    return h("figure", {}, h("h2", {}, figure.title), picture(figure),
-      h("figcaption", {}, figure.description, " ", take("svg", "SVG"), " · ", take("png", "PNG"), " · ", take("csv", "data as CSV")));
+    const heading = h("h2", {}, figure.title);
+    if (figure.reason) return h("figure", {}, heading, h("p", {}, `It cannot be drawn yet: ${figure.reason}.`), figure.cure ? h("p", { class: "quiet" }, cure(figure.cure)) : null, h("figcaption", {}, figure.description));
+    const place = h("div", {});
+    const image = h("img", { src: address(figure.name, "svg", { theme: theme() }), alt: figure.description });
+    image.addEventListener("error", () => put(place, h("p", { class: "quiet" }, "The drawing cannot be shown: is the server still there?")));
+    put(place, image);
+    const take = (end, what) => saver(what, () => address(figure.name, end), `${figure.name}.${end}`);
+    return h("figure", {}, heading, place, h("figcaption", {}, figure.description, " ", take("svg", "SVG"), " · ", take("png", "PNG"), " · ", take("csv", "data as CSV")));
   }
 
-  async function update() {
+  async function draw() {
+    last = Date.now();
     const list = await ctx.api("figures");
     put(ctx.root, h("h1", {}, "Figures"), list.length ? list.map(one)
       : empty("No figure can be drawn of this sweep.", "A sweep with a stage that trains has some: `permafrost figure --help`"));
   }
-  window.addEventListener("themechange", update);
-  return { update, destroy: () => window.removeEventListener("themechange", update), topics: ["trials"] };
+
+  async function update(news) {
+    clearTimeout(timer);
+    const wait = last + EVERY_MS - Date.now();
+    if (!news || wait <= 0) return draw();
+    timer = setTimeout(() => draw().catch(() => {}), wait);
+    return undefined;
+  }
+
+  const themed = () => draw().catch(() => {});
+  window.addEventListener("themechange", themed);
+  return {
+    update,
+    destroy() {
+      clearTimeout(timer);
+      window.removeEventListener("themechange", themed);
+    },
+    topics: ["trials"],
+  };
 }

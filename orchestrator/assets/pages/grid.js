@@ -1,7 +1,7 @@
 // Results as heat maps: rows, columns, and a panel for each value of a third parameter.
 
 import { ink, share, viridis } from "/assets/color.js";
-import { empty, select, stages, told } from "/assets/controls.js";
+import { cure, empty, select, stages, told } from "/assets/controls.js";
 import { h, put, putControls } from "/assets/dom.js";
 import { counted, num, score, val } from "/assets/format.js";
 
@@ -11,7 +11,8 @@ export default async function grid(ctx) {
   const legend = h("div", { class: "legend" });
   const tip = h("div", { class: "tip", hidden: true, role: "status" });
   const panels = h("div", { class: "panels" });
-  put(ctx.root, h("h1", {}, "Grid"), controls, note, legend, panels);
+  const ignored = h("div", { class: "wrong", role: "status", hidden: true });
+  put(ctx.root, h("h1", {}, "Grid"), controls, ignored, note, legend, panels);
   let fields = null;
 
   const choose = (changes) => {
@@ -34,6 +35,8 @@ export default async function grid(ctx) {
       select("columns", [none, ...data.choices], data.column ?? "-", (column) => choose({ column })),
       select("a panel for each", [none, ...data.choices], data.by ?? "-", (by) => choose({ by })),
       data.filters.map((filter) => select(filter.name, [...filter.values.map((value) => [value, told(value)]), ["*", "all, averaged"]], filter.value, (value) => choose({ [`f.${filter.name}`]: value }), `f.${filter.name}`)));
+    ignored.hidden = !data.ignored.length;
+    put(ignored, data.ignored.map((text) => h("p", {}, "Passed over in the address: ", cure(text), ".")));
     draw(data);
   }
 
@@ -52,9 +55,9 @@ export default async function grid(ctx) {
     const means = cells.map(({ cell }) => cell?.mean).filter((mean) => mean !== null && mean !== undefined);
     const [low, high] = [Math.min(...means), Math.max(...means)];
     const done = cells.filter(({ cell }) => cell?.mean !== null && cell?.mean !== undefined).length;
-    note.textContent = means.length ? `${data.value} of ${data.stage}: mean of each cell's trials${fields.parameters.some((parameter) => parameter.name === "seed") ? ", over seeds" : ""} · ${done} of ${counted(cells.length, "cell")} have a result` : "";
+    note.textContent = means.length ? `${data.value} of ${data.stage}: mean of each cell's trials${data.seeds ? ", over seeds" : ""}, ± standard deviation · ${done} of ${counted(cells.length, "cell")} have a result` : "";
     put(legend, means.length ? [h("span", { class: "scale" }, score(low), ramp(), score(high)),
-      h("span", { class: "quiet" }, data.maximize === null ? "" : `bold and underlined: best of its column (${data.maximize ? "higher" : "lower"} is better)`),
+      h("span", { class: "quiet" }, data.maximize === null || !cells.some(({ cell }) => cell?.best) ? "" : `bold and underlined: the best of its column (${data.maximize ? "higher" : "lower"} is better)`),
       table.reference ? h("span", { class: "quiet" }, `small: ${table.reference.citation}`) : null] : null);
     if (!cells.length) {
       put(panels, empty(`No trials of ${data.stage} make a grid.`, "Choose another stage, or parameters for rows and columns."));
@@ -78,7 +81,7 @@ export default async function grid(ctx) {
       }
       const place = share(found.mean, low, high);
       return h("td", { class: `cell${found.best ? " best" : ""}`, css: { background: viridis(place), color: ink(place) }, "aria-label": `${name}: ${words(found)}`, "data-mean": found.mean, ...props },
-        h("b", {}, score(found.mean)), h("small", {}, found.ci95 !== null && found.ci95 !== undefined ? `± ${score(found.ci95)}` : `n = ${found.n}`), found.reference === null ? null : h("small", {}, `paper ${score(found.reference)}`));
+        h("b", {}, score(found.mean, data.value)), h("small", {}, found.sd !== null && found.sd !== undefined ? `± ${spread(found)}` : `n = ${found.n}`), found.reference === null ? null : h("small", {}, `paper ${score(found.reference)}`));
     };
     const element = h("div", { class: "heat" },
       data.by ? h("h3", {}, `${data.by} ${val(panel)}`) : null,
@@ -91,6 +94,7 @@ export default async function grid(ctx) {
 
   function words(found) {
     const parts = [`mean ${num(found.mean, 5)}`, counted(found.n, "result")];
+    if (found.sd !== null) parts.push(`standard deviation ${num(found.sd, 3)}`);
     if (found.ci95 !== null) parts.push(`95 % interval ± ${num(found.ci95, 3)}`);
     if (found.reference !== null) parts.push(`paper ${score(found.reference)}, difference ${found.difference > 0 ? "+" : ""}${num(found.difference, 2)}`);
     return parts.join(", ");
@@ -133,6 +137,11 @@ export default async function grid(ctx) {
   }
 
   return { update, topics: ["trials"] };
+}
+
+/** A standard deviation with the decimals of its mean, or one more where that would be nothing. */
+function spread({ mean, sd }) {
+  return Math.abs(mean) <= 1.5 && Math.abs(mean) >= 0.001 ? sd.toFixed(sd >= 0.0005 ? 3 : 4) : num(sd, 3);
 }
 
 function ramp() {

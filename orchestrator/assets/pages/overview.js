@@ -1,44 +1,41 @@
 // A sweep at a glance.
 
 import { spark } from "/assets/chart.js";
-import { bar, cure, empty, parameters, section, state, table, trialLink } from "/assets/controls.js";
+import { bar, cure, empty, parameters, section, shown, state, table, trialLink, when } from "/assets/controls.js";
 import { h, put } from "/assets/dom.js";
-import { bytes, count, counted, duration, num, percent, score, time } from "/assets/format.js";
+import { ZONE, bytes, count, counted, duration, num, percent, score, time } from "/assets/format.js";
 
 export default async function overview(ctx) {
+  let open = true;
   async function update() {
-    let data;
-    let sweeps;
-    try {
-      [data, sweeps] = await Promise.all([ctx.api("overview"), ctx.api("sweeps", { offset: ctx.get("from") })]);
-    } catch (error) {
-      if (error.status !== 404 || ctx.get("sweep")) throw error;
-      put(ctx.root, h("h1", {}, "No sweep yet"), empty("Nothing was launched in this home folder.", "Launch one, and this page fills by itself: `permafrost launch sweeps/quickstart.yaml`"));
-      return;
-    }
+    const [data, sweeps] = await Promise.all([ctx.api("overview"), ctx.api("sweeps", { offset: ctx.get("from") })]);
+    open = !data.finished;
     document.title = `${data.finished ? "" : `${percent(data.done / Math.max(1, data.total))} · `}${data.sweep.name} · Permafrost`;
     put(ctx.root, head(data), progress(ctx, data), running(ctx, data), failures(ctx, data), h("div", { class: "two" }, best(ctx, data), devices(ctx, data)), events(ctx, data), list(ctx, sweeps, data));
   }
-  return { update, topics: ["sweeps", "trials", "progress", "events", "devices"] };
+  return { update, topics: ["sweeps", "trials", "progress", "events", "devices", "coordinator"], timed: () => open };
 }
 
 function head({ sweep, ...data }) {
   const failed = data.stages.reduce((sum, stage) => sum + stage.without_result, 0);
   const sum = (name) => data.stages.reduce((sum, stage) => sum + stage[name], 0);
-  const fact = (value, what) => h("div", { class: "fact" }, h("b", {}, value), h("span", {}, what));
+  const fact = (value, what, title) => h("div", { class: "fact", title }, h("b", {}, value), h("span", {}, what));
   const parts = [{ name: "done", value: data.done }, { name: "running", value: sum("running") }, { name: "without", value: failed }];
   return [
     h("h1", {}, sweep.name, " ", h("span", { class: "quiet" }, `revision ${sweep.revision}`)),
-    h("p", { class: "quiet" }, `launched ${time(sweep.submitted, true)}`, sweep.tags.length ? ` · ${sweep.tags.join(", ")}` : ""),
+    h("p", { class: "quiet tags" }, `launched ${time(sweep.submitted, true)}`, h("span", { title: "of this browser; all times are" }, ` ${ZONE}`), sweep.tags.length ? ` · ${sweep.tags.join(", ")}` : ""),
     h("div", { class: "facts" },
       fact(`${count(data.done)} / ${count(data.total)}`, "trials done"),
-      fact(count(sum("running")), "running"),
-      fact(count(sum("ready") + sum("waiting")), "waiting"),
+      fact(count(sum("running")), data.state === "stopped" && sum("running") ? "were running" : "running"),
+      fact(count(sum("ready") + sum("waiting") - sum("blocked")), "to run", `${count(sum("ready"))} could run now, ${count(sum("waiting") - sum("blocked"))} wait for inputs`),
+      sum("blocked") ? fact(count(sum("blocked")), "blocked", "An input has ended without a result") : null,
       fact(count(failed), "without result"),
-      data.finished ? fact(data.done === data.total ? "done" : "ended", "state") : fact(left(data), "left"),
+      fact(data.state, "state"),
+      data.finished || data.state === "stopped" ? null : fact(left(data), "left"),
       fact(count(data.workers_here), data.workers_here === 1 ? "worker" : "workers")),
     bar(parts, data.total, `${data.done} of ${data.total} trials done, ${sum("running")} running, ${failed} without result`),
-    !data.finished && data.workers_here === 0 ? empty("No worker is there: nothing goes on.", "Launch the sweep again, and it does: `permafrost launch FILE`") : null,
+    data.state === "stopped" ? empty("The sweep has stopped: no coordinator leads it.", "Launch its file again, and it goes on where it was: `permafrost launch FILE`")
+      : !data.finished && data.workers_here === 0 ? empty("No worker is there: nothing goes on.", "Start one: `permafrost worker`, or launch the file again: `permafrost launch FILE`") : null,
   ];
 }
 
@@ -66,16 +63,18 @@ function progress(ctx, data) {
 
 function running(ctx, data) {
   if (!data.running.length) return null;
+  // Without a coordinator nobody runs it: the clock of what it left behind stands.
   const now = Date.now();
+  const stopped = data.state === "stopped";
   const last = (row) => row.curve[row.curve.length - 1]?.[1];
   const more = data.running_total - data.running.length;
-  return section(`Running (${count(data.running_total)})`, table("Running trials", [
+  return section(stopped ? `Was running (${count(data.running_total)})` : `Running (${count(data.running_total)})`, stopped ? h("p", { class: "quiet" }, "When the sweep goes on, these are tried again from where they were saved.") : null, table("Running trials", [
     { head: "trial", cell: (row) => trialLink(ctx, row.id) },
     { head: "stage", cell: (row) => row.stage },
     { head: "parameters", cell: (row) => parameters(row.parameters) },
     { head: "loss", class: "nowrap", cell: (row) => (row.metric ? [spark(row.curve, `${row.metric}, last ${num(last(row))}`), " ", h("span", { class: "quiet" }, row.metric), " ", last(row) === undefined ? "" : num(last(row))] : h("span", { class: "quiet" }, "–")) },
     { head: "done", num: true, cell: (row) => percent(row.done) },
-    { head: "since", num: true, cell: (row) => (row.begun === null ? "–" : duration(now - row.begun)) },
+    { head: "since", num: true, cell: (row) => (stopped || row.begun === null ? "–" : duration(now - row.begun)) },
     { head: "device", class: "nowrap", cell: (row) => `${row.device} on ${row.host}` },
   ], data.running), more > 0 ? h("p", {}, h("a", { href: ctx.link("/trials?state=running") }, `${counted(more, "more trial")} run`)) : null);
 }
@@ -100,8 +99,8 @@ function best(ctx, data) {
   const picked = trials.map((row) => row.id.slice(0, 10)).join(",");
   return section(`Best ${metric} of ${stage} (${maximize ? "highest" : "lowest"} first)`, table("Best trials", [
     { head: "trial", cell: (row) => trialLink(ctx, row.id) },
-    { head: metric, num: true, cell: (row) => score(row.value) },
-    ...names.map((name) => ({ head: name, cell: (row) => parameters({ "": row.parameters[name] }) })),
+    { head: metric, num: true, cell: (row) => score(row.value, metric) },
+    ...names.map((name) => ({ head: name, num: trials.every((row) => typeof (row.parameters[name] ?? 0) === "number"), cell: (row) => shown(row.parameters[name]) })),
   ], trials), h("p", {}, h("a", { href: ctx.link(`/compare?trials=${picked}`) }, "compare"), " · ", h("a", { href: ctx.link(`/trials?stage=${encodeURIComponent(stage)}&sort=r.${encodeURIComponent(metric)}&dir=${maximize ? "desc" : "asc"}`) }, "all"), " · ", h("a", { href: ctx.link("/grid") }, "as a grid")));
 }
 
@@ -122,13 +121,13 @@ function devices(ctx, data) {
     { head: "device", cell: (row) => `${row.device} on ${row.host}` },
     { head: "model", cell: (row) => row.model },
     { head: "trials", num: true, cell: (row) => count(row.running) },
-    { head: "heard", num: true, cell: (row) => time(row.last_seen) },
+    { head: "heard", num: true, cell: (row) => when(row.last_seen) },
   ], data.workers));
 }
 
 function events(ctx, data) {
   return section("Events", data.events.length ? table("Events", [
-    { head: "time", class: "tight", cell: (row) => time(row.at) },
+    { head: "time", class: "tight", cell: (row) => when(row.at) },
     { head: "event", class: "tight", cell: (row) => row.kind },
     { head: "trial", class: "tight", cell: (row) => (row.id ? trialLink(ctx, row.id) : "") },
     { head: "detail", cell: (row) => h("span", { class: "message" }, row.detail ?? "") },
@@ -141,13 +140,13 @@ function list(ctx, answer, data) {
   const bad = (row) => ["failed", "diverged", "pruned", "cancelled"].reduce((sum, name) => sum + (row.counts[name] ?? 0), 0);
   const page = (from, text) => h("a", { href: ctx.link(`/?from=${from}`) }, text);
   return section(`Sweeps (${count(answer.total)})`, table("Sweeps", [
-    { head: "sweep", class: "tight", cell: (row) => h("a", { href: `/?sweep=${row.sweep}`, "aria-current": row.sweep === data.sweep.sweep ? "true" : null }, row.name) },
+    { head: "sweep", class: "tight", cell: (row) => h("a", { href: ctx.sweepLink(row), "aria-current": row.sweep === data.sweep.sweep ? "true" : null }, row.name) },
     { head: "revision", num: true, cell: (row) => row.revision },
-    { head: "launched", class: "nowrap", cell: (row) => time(row.submitted, true) },
+    { head: "launched", class: "nowrap", cell: (row) => when(row.submitted, true) },
     { head: "progress", class: "wide", cell: (row) => bar([{ name: "done", value: row.counts.done ?? 0 }, { name: "running", value: row.counts.running ?? 0 }, { name: "without", value: bad(row) }], total(row), `${row.counts.done ?? 0} of ${total(row)} done`) },
     { head: "done", num: true, cell: (row) => `${count(row.counts.done ?? 0)} / ${count(total(row))}` },
     { head: "without result", num: true, cell: (row) => (bad(row) ? count(bad(row)) : h("span", { class: "quiet" }, "0")) },
-    { head: "tags", cell: (row) => row.tags.join(", ") },
+    { head: "tags", class: "tags", cell: (row) => row.tags.join(", ") },
   ], answer.sweeps),
   answer.total > answer.sweeps.length ? h("p", { class: "pages" }, answer.offset > 0 ? page(Math.max(0, answer.offset - 20), "newer") : null, answer.offset + answer.sweeps.length < answer.total ? page(answer.offset + 20, "older") : null) : null);
 }

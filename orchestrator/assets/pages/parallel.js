@@ -16,7 +16,8 @@ export default async function parallel(ctx) {
   const svg = s("svg", { role: "group", "aria-label": "Axes" });
   const stack = h("div", { class: "stack" }, canvas, svg);
   const body = h("div", {});
-  put(ctx.root, h("h1", {}, "Parallel coordinates"), controls, note, h("div", { class: "parallel" }, stack), body);
+  const hint = h("p", { class: "quiet", hidden: true }, "There are more axes to the right: scroll →");
+  put(ctx.root, h("h1", {}, "Parallel coordinates"), controls, note, hint, h("div", { class: "parallel", tabindex: "0", role: "region", "aria-label": "Parallel coordinates" }, stack), body);
   let data = null;
   let axes = [];
   let fields = null;
@@ -63,9 +64,35 @@ export default async function parallel(ctx) {
       const marks = !numbers || spread ? axis.values.map((value, index) => [at[index], val(value)]).filter((_, index) => few || index % Math.ceil(axis.values.length / 12) === 0)
         : log ? [0, 0.25, 0.5, 0.75, 1].map((place) => [place, val(Number((first * (last / first) ** place).toPrecision(2)))])
           : labelled(ticks(first, last, 5), (value) => share(value, first, last));
-      return { name: axis.name, place: axis.of.map((index) => (index < 0 ? null : at[index])), marks };
+      return { name: axis.name, place: axis.of.map((index) => (index < 0 ? null : at[index])), marks, ...(numbers ? scale(first, last, log) : listed(axis.values)) };
     });
-    axes.push({ name: data.value, result: true, place: data.values.map((value) => share(value, low, high)), marks: labelled(ticks(low, high, 6), (value) => share(value, low, high)), low, high });
+    axes.push({ name: data.value, result: true, place: data.values.map((value) => share(value, low, high)), marks: labelled(ticks(low, high, 6), (value) => share(value, low, high)), low, high, ...scale(low, high, false) });
+  }
+
+  // From values to places on an axis and back: an address holds values, which mean the same when other trials have joined.
+  function scale(low, high, log) {
+    return {
+      placeOf: (value) => (high === low ? 0.5 : share(Number(value), low, high, log)),
+      valueOf: (place) => Number((log ? low * (high / low) ** place : low + (high - low) * place).toPrecision(5)),
+    };
+  }
+
+  function listed(values) {
+    // A value may hold the sign between two.
+    const texts = values.map((value) => String(value).replaceAll("%", "%25").replaceAll("~", "%7E"));
+    const step = texts.length > 1 ? 1 / (texts.length - 1) : 1;
+    return {
+      step,
+      // Half a step beyond, so that the value itself is within.
+      placeOf: (text, upper) => {
+        const at = texts.indexOf(text);
+        return at < 0 ? NaN : (texts.length > 1 ? at * step : 0.5) + (upper ? 0.4 : -0.4) * step;
+      },
+      valueOf: (place, upper) => {
+        const at = upper ? Math.floor(place / step + 1e-9) : Math.ceil(place / step - 1e-9);
+        return texts[Math.max(0, Math.min(texts.length - 1, at))];
+      },
+    };
   }
 
   function labelled(values, at) {
@@ -74,18 +101,21 @@ export default async function parallel(ctx) {
   }
 
   const brush = (axis) => {
-    const [low, high] = ctx.get(`b.${axis.name}`).split("~").map(Number);
-    return Number.isFinite(low) && Number.isFinite(high) && high > low ? [low, high] : null;
+    const [from, to] = ctx.get(`b.${axis.name}`).split("~");
+    if (from === undefined || to === undefined) return null;
+    const [low, high] = [axis.placeOf(from, false), axis.placeOf(to, true)];
+    return Number.isFinite(low) && Number.isFinite(high) && high >= low ? [Math.max(-0.02, low), Math.min(1.02, high)] : null;
   };
 
   function draw() {
     const width = Math.max(640, stack.parentElement.clientWidth, axes.length * 110);
     stack.style.width = `${width}px`;
+    hint.hidden = width <= stack.parentElement.clientWidth + 1;
     const inner = HEIGHT - PAD.top - PAD.bottom;
     const x = (index) => PAD.left + (index / Math.max(1, axes.length - 1)) * (width - PAD.left - PAD.right);
     const y = (place) => PAD.top + (1 - place) * inner;
     const chosen = axes.map(brush);
-    const inside = (line) => axes.every((axis, index) => !chosen[index] || (axis.place[line] !== null && axis.place[line] >= chosen[index][0] - 1e-9 && axis.place[line] <= chosen[index][1] + 1e-9));
+    const inside = (line) => axes.every((axis, index) => !chosen[index] || (axis.place[line] !== null && axis.place[line] >= chosen[index][0] - 1e-4 && axis.place[line] <= chosen[index][1] + 1e-4));
     const lines = data.values.map((_, line) => line);
     const kept = lines.filter(inside);
     paint(canvas, width, lines, new Set(kept), x, y);
@@ -116,7 +146,8 @@ export default async function parallel(ctx) {
           return;
         }
         // Lines that share a value would lie on each other: they are spread a little.
-        const at = y(axis.place[line]) + (axis.result ? 0 : (((line * 7919) % 101) / 101 - 0.5) * 7);
+        const spread = axis.result ? 0 : (((line * 7919) % 101) / 101 - 0.5) * 7;
+        const at = Math.max(y(1), Math.min(y(0), y(axis.place[line]) + spread));
         if (begun) context.lineTo(x(index), at);
         else context.moveTo(x(index), at);
         begun = true;
@@ -141,8 +172,8 @@ export default async function parallel(ctx) {
   function axisElement(axis, index, x, y, inner) {
     const chosen = brush(axis);
     const set = (low, high, spoken) => {
-      const clamp = (place) => Math.max(-0.02, Math.min(1.02, place));
-      ctx.set({ [`b.${axis.name}`]: low === null || high - low < 0.005 ? "" : `${clamp(low).toFixed(3)}~${clamp(high).toFixed(3)}` });
+      const clamp = (place) => Math.max(0, Math.min(1, place));
+      ctx.set({ [`b.${axis.name}`]: low === null || high - low < 0.005 ? "" : `${axis.valueOf(clamp(low), false)}~${axis.valueOf(clamp(high), true)}` });
       draw();
       if (spoken) {
         svg.querySelector(`[data-axis="${CSS.escape(axis.name)}"]`)?.focus();
@@ -182,7 +213,7 @@ export default async function parallel(ctx) {
     });
     group.addEventListener("keydown", (event) => {
       const [low, high] = chosen ?? [0, 1];
-      const step = 0.05;
+      const step = axis.step ?? 0.05;
       if (event.key === "ArrowUp") set(chosen ? low + step : 0.5, chosen ? high + step : 1.02, true);
       else if (event.key === "ArrowDown") set(chosen ? low - step : -0.02, chosen ? high - step : 0.5, true);
       else if (event.key === "+") set(low - step, high + step, true);
@@ -200,8 +231,8 @@ export default async function parallel(ctx) {
     const value = (axis, line) => (axis.of[line] < 0 ? "–" : val(axis.values[axis.of[line]]));
     put(body, best.length ? [table("Best of the chosen trials", [
       { head: "trial", cell: (line) => trialLink(ctx, data.ids[line]) },
-      { head: data.value, num: true, cell: (line) => score(data.values[line]) },
-      ...data.axes.map((axis) => ({ head: axis.name, num: axis.numeric, cell: (line) => value(axis, line) })),
+      { head: data.value, num: true, cell: (line) => score(data.values[line], data.value) },
+      ...data.axes.map((axis) => ({ head: axis.name, num: axis.numeric, cell: (line) => h("span", { class: "value" }, value(axis, line)) })),
     ], best), h("p", { class: "pages" }, h("span", { class: "quiet" }, `the ${best.length} ${down ? "highest" : "lowest"} of ${counted(kept.length, "chosen trial")}`), h("a", { href: ctx.link(`/compare?trials=${best.slice(0, 6).map((line) => data.ids[line]).join(",")}`) }, "compare the first six"))] : empty("No trial is in all of the chosen stretches.", "Choose wider ones, or clear them."));
   }
 

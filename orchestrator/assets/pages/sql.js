@@ -1,7 +1,7 @@
 // The console: a query that only reads, its answer, and the schema beside it.
 
 import { query } from "/assets/api.js";
-import { cure, failure, section, trialLink } from "/assets/controls.js";
+import { cure, failure, saver, section, trialLink } from "/assets/controls.js";
 import { h, put, say } from "/assets/dom.js";
 import { count, counted, duration } from "/assets/format.js";
 
@@ -15,7 +15,7 @@ export default async function sql(ctx) {
     }
   } });
   const button = h("button", { type: "button", class: "primary", onclick: () => run() }, "Run");
-  const csv = h("a", { href: "#", download: "query.csv" }, "download CSV");
+  const csv = saver("download CSV", () => `/api/sql.csv${query({ q: text.value })}`, "query.csv");
   const answer = h("div", { class: "answer" });
   const schema = h("div", { class: "schema" });
   put(ctx.root, h("h1", {}, "SQL"), h("p", { class: "quiet" }, "Asks the results database. It cannot change it: SQLite refuses whatever would write."),
@@ -23,11 +23,6 @@ export default async function sql(ctx) {
       h("div", {}, text, h("div", { class: "fields" }, button, h("span", { class: "quiet" }, h("kbd", {}, "Ctrl"), h("kbd", {}, "Enter")), csv), answer),
       schema));
   let running = null;
-  const link = () => {
-    csv.href = `/api/sql.csv${query({ q: text.value })}`;
-  };
-  text.addEventListener("input", link);
-  link();
 
   async function run() {
     running?.abort();
@@ -50,9 +45,10 @@ export default async function sql(ctx) {
   }
 
   function result(found) {
-    const numeric = found.columns.map((_, at) => found.rows.length > 0 && found.rows.every((row) => row[at] === null || typeof row[at] === "number"));
+    const numeric = found.columns.map((_, at) => found.rows.length > 0 && found.rows.every((row) => row[at] === null || typeof row[at] === "number" || row[at].integer !== undefined));
     const cell = (value, at) => {
       if (value === null) return h("span", { class: "quiet" }, "NULL");
+      if (value.integer !== undefined) return value.integer;
       const isId = ["trial", "trial_id", "id", "input"].includes(found.columns[at]) && typeof value === "string" && /^[0-9a-f]{10,64}$/.test(value);
       return isId ? trialLink(ctx, value, value.slice(0, 10)) : String(value);
     };
@@ -68,7 +64,6 @@ export default async function sql(ctx) {
   function insert(word) {
     text.setRangeText(word, text.selectionStart, text.selectionEnd, "end");
     text.focus();
-    link();
   }
 
   async function loadSchema() {
@@ -84,7 +79,6 @@ export default async function sql(ctx) {
         const example = data.examples[Number(event.target.value)];
         if (!example) return;
         text.value = example.sql;
-        link();
         run();
       } }, h("option", { value: "" }, "choose one"), data.examples.map((example, at) => h("option", { value: String(at) }, example.title)))),
       section("Views, for people", data.tables.filter((table) => table.kind === "view").map(entry)),

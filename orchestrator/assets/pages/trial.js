@@ -2,9 +2,9 @@
 
 import { lineChart } from "/assets/chart.js";
 import { kind } from "/assets/color.js";
-import { copy, cure, parameters, section, select, state, table, trialLink } from "/assets/controls.js";
+import { copy, cure, parameters, section, select, state, table, trialLink, when } from "/assets/controls.js";
 import { h, put } from "/assets/dom.js";
-import { bytes, count, counted, duration, energy, num, percent, score, short, time, val } from "/assets/format.js";
+import { ZONE, bytes, count, counted, duration, energy, num, percent, short, time, val } from "/assets/format.js";
 
 export default async function trial(ctx) {
   const top = h("div", {});
@@ -14,19 +14,21 @@ export default async function trial(ctx) {
   put(ctx.root, top, curves, rest, log);
   const charts = new Map();
   let attempt = ctx.get("attempt");
+  let running = false;
 
   async function update() {
     const id = ctx.path;
     const [data, drawn, logged] = await Promise.all([ctx.api(`trial/${id}`), ctx.api(`trial/${id}/curves`), ctx.api(`trial/${id}/log`, { attempt })]);
+    running = data.state === "running" && data.led;
     document.title = `${data.kind} ${short(data.id)} · Permafrost`;
-    const place = data.places[data.places.length - 1];
+    const place = data.places.find((row) => `${row.sweep}@${row.revision}` === ctx.get("sweep")) ?? data.places[data.places.length - 1];
     put(top, heading(data, place), h("div", { class: "even" }, values(place), outcome(ctx, data)));
-    drawCurves(drawn.curves);
-    put(rest, attempts(data), artifacts(data), lineage(ctx, data), events(data), whole(data));
+    drawCurves(drawn);
+    put(rest, attempts(data), artifacts(data), lineage(ctx, data), events(data), whole(ctx, data));
     drawLog(data, logged);
   }
 
-  function drawCurves(found) {
+  function drawCurves({ curves: found, axis }) {
     if (!found.length) {
       put(curves);
       return;
@@ -41,7 +43,7 @@ export default async function trial(ctx) {
         charts.set(curve.metric, chart);
         panels.append(h("div", { css: { flex: "1 1 340px", "min-width": "0" } }, h("h3", {}, curve.metric), chart));
       }
-      chart.draw({ xName: "step", yName: curve.metric, series: [{ key: curve.metric, name: curve.metric, points: curve.points, ...kind(index) }] });
+      chart.draw({ xName: axis, yName: curve.metric, series: [{ key: curve.metric, name: curve.metric, points: curve.points, ...kind(index) }] });
     });
   }
 
@@ -64,13 +66,14 @@ export default async function trial(ctx) {
     if (now && bottom) now.scrollTop = now.scrollHeight;
   }
 
-  return { update, topics: ["trials", "progress", "events"] };
+  return { update, topics: ["trials", "progress", "events", "coordinator"], timed: () => running };
 }
 
 function heading(data, place) {
   const last = data.attempts[data.attempts.length - 1];
   const done = data.state === "running" && last?.total_units ? ` ${percent(last.done_units / last.total_units)}` : "";
   const why = [];
+  if (data.state === "running" && !data.led) why.push(h("p", {}, "Nobody runs it now: its coordinator has ended. It is tried again, from where it was saved, when the sweep is launched again."));
   if (data.why_waiting) why.push(h("p", {}, `It ${data.why_waiting}.`));
   if (data.state !== "done" && last?.message) why.push(h("div", { class: "reason" }, h("p", { class: "message" }, `attempt ${last.attempt} ${last.state}: ${last.message}`), last.cure ? h("p", {}, h("strong", {}, "What to do: "), cure(last.cure)) : null));
   if (["failed", "diverged", "cancelled"].includes(data.state)) why.push(h("p", {}, "Run it again: ", h("code", {}, `permafrost retry ${short(data.id)}`), " ", copy(`permafrost retry ${short(data.id)}`, "command")));
@@ -94,10 +97,12 @@ function outcome(ctx, data) {
   const sum = (name) => data.usage.reduce((sum, row) => (row[name] === null ? sum : (sum ?? 0) + row[name]), null);
   const [device, busy] = [sum("device_s"), sum("busy_s")];
   const peak = data.usage.reduce((peak, row) => Math.max(peak, row.memory_peak_bytes ?? 0), 0);
-  const used = [["device", [...new Set(data.usage.map((row) => `${row.device} (${row.model})`))].join(", ")], ["time of the device", duration(device * 1000)], ["utilisation", percent(busy / device)], ["memory, peak", peak ? bytes(peak) : "–"], ["energy", energy(sum("energy_j"))]];
+  const sampled = sum("samples") > 0;
+  const unknown = h("span", { class: "quiet" }, "– too short to be sampled");
+  const used = [["device", [...new Set(data.usage.map((row) => `${row.device} (${row.model})`))].join(", ")], ["time of the device", duration(device * 1000)], ["utilisation", sampled ? percent(busy / device) : unknown], ["memory, peak", sampled ? (peak ? bytes(peak) : "–") : unknown.cloneNode(true)], ["energy", energy(sum("energy_j"))]];
   return h("div", {},
-    section("Results", results.length ? table("Results", [{ head: "result", cell: ([name]) => name }, { head: "value", num: true, cell: ([, value]) => h("span", { title: String(value) }, Number.isInteger(value) ? count(value) : num(value, 6)) }], results) : h("p", { class: "quiet" }, "None yet.")),
-    section("Device use", data.usage.length ? table("Device use", [{ head: "what", cell: ([what]) => what }, { head: "with all attempts", num: true, cell: ([, value]) => value }], used) : h("p", { class: "quiet" }, "Its device was not sampled. ", h("a", { href: ctx.link("/devices") }, "What ran where"))));
+    section("Results", results.length ? table("Results", [{ head: "result", cell: ([name]) => name }, { head: "value", num: true, cell: ([name, value]) => h("span", { title: String(value) }, Number.isInteger(value) ? count(value) : num(value, 6), name === "best_epoch" ? h("span", { class: "quiet" }, ` from 0; in the curves epoch ${count(value + 1)}`) : null) }], results) : h("p", { class: "quiet" }, "None yet.")),
+    section("Device use", data.usage.length ? table("Device use", [{ head: "what", cell: ([what]) => what }, { head: "with all attempts", num: true, cell: ([, value]) => value }], used) : h("p", { class: "quiet" }, data.attempts.length ? ["Its device was not sampled. ", h("a", { href: ctx.link("/devices") }, "What ran where")] : "It has not run.")));
 }
 
 function attempts(data) {
@@ -105,8 +110,8 @@ function attempts(data) {
   return section("Attempts", table("Attempts", [
     { head: "attempt", class: "tight", cell: (row) => row.attempt },
     { head: "state", cell: (row) => state(row.state) },
-    { head: "began", class: "nowrap", cell: (row) => time(row.started) },
-    { head: "took", num: true, cell: (row) => duration((row.ended ?? Date.now()) - row.started) },
+    { head: `began (${ZONE})`, class: "nowrap", cell: (row) => when(row.started) },
+    { head: "took", num: true, cell: (row) => (row.ended === null && !data.led ? "–" : duration((row.ended ?? Date.now()) - row.started)) },
     { head: "done", num: true, cell: (row) => (row.total_units ? percent(row.done_units / row.total_units) : "–") },
     { head: "array of", num: true, cell: (row) => row.members },
     { head: "from", cell: (row) => (row.resumed_step === null ? "the start" : `step ${count(row.resumed_step)}`) },
@@ -122,8 +127,8 @@ function artifacts(data) {
   return section("Artifacts", table("Artifacts", [
     { head: "file", cell: (row) => row.name },
     { head: "size", num: true, cell: (row) => bytes(row.bytes) },
-    { head: "path, below the home folder", cell: (row) => [h("span", { class: "id" }, row.path), " ", copy(row.path, "path")] },
-    { head: "BLAKE3", cell: (row) => [h("span", { class: "id", title: row.blake3 }, `${row.blake3.slice(0, 16)}…`), " ", copy(row.blake3, "digest")] },
+    { head: "path, below the home folder", class: "nowrap", cell: (row) => [h("span", { class: "id" }, row.path), " ", copy(row.path, "path")] },
+    { head: "BLAKE3", class: "nowrap", cell: (row) => [h("span", { class: "id", title: row.blake3 }, `${row.blake3.slice(0, 16)}…`), " ", copy(row.blake3, "digest")] },
   ], data.artifacts));
 }
 
@@ -138,15 +143,15 @@ function lineage(ctx, data) {
 function events(data) {
   if (!data.events.length) return null;
   return section("Events", table("Events", [
-    { head: "time", class: "tight", cell: (row) => time(row.at) },
+    { head: "time", class: "tight", cell: (row) => when(row.at) },
     { head: "event", class: "tight", cell: (row) => row.kind },
     { head: "attempt", class: "tight", num: true, cell: (row) => row.attempt ?? "" },
     { head: "detail", cell: (row) => h("span", { class: "message" }, row.detail ?? "") },
   ], data.events));
 }
 
-function whole(data) {
+function whole(ctx, data) {
   return section("Where it stands", table("Sweeps", [
-    { head: "sweep", class: "tight", cell: (row) => row.sweep }, { head: "revision", class: "tight", cell: (row) => row.revision }, { head: "stage", cell: (row) => row.stage },
+    { head: "sweep", class: "tight", cell: (row) => h("a", { href: ctx.sweepLink({ name: row.sweep, revision: row.revision }) }, row.sweep) }, { head: "revision", class: "tight", cell: (row) => row.revision }, { head: "stage", cell: (row) => row.stage },
   ], data.places), h("details", {}, h("summary", {}, "all that it is told to do (JSON)"), h("pre", { class: "log", tabindex: "0" }, JSON.stringify(data.task, null, 2))));
 }

@@ -1,10 +1,12 @@
 // All trials of a stage: to search, sort and choose.
 
-import { asked, check, empty, filters, search, select, stages, state, table, trialLink } from "/assets/controls.js";
+import { asked, check, empty, filters, search, select, shown, stages, state, table, trialLink } from "/assets/controls.js";
 import { h, put } from "/assets/dom.js";
-import { count, counted, duration, percent, score, short, val } from "/assets/format.js";
+import { count, counted, duration, percent, score, short } from "/assets/format.js";
 
 const PAGE = 100;
+// Results that are shown unless others are chosen.
+const USUAL = 6;
 
 export default async function trials(ctx) {
   const picked = new Set(ctx.get("pick").split(",").filter(Boolean));
@@ -13,6 +15,7 @@ export default async function trials(ctx) {
   const bar = h("div", { class: "pickbar", hidden: true });
   put(ctx.root, h("h1", {}, "Trials"), controls, body, bar);
   let fields = null;
+  let running = false;
 
   async function loadFields() {
     fields = await ctx.api("fields", { stage: ctx.get("stage") });
@@ -54,21 +57,32 @@ export default async function trials(ctx) {
     const data = await ctx.api("trials", { stage: ctx.get("stage"), state: ctx.get("state"), q: ctx.get("q"), sort, dir, offset, limit: PAGE, ...asked(ctx) });
     // The first trials that are done tell which results there are.
     if (data.rows.some((row) => Object.keys(row.results).some((name) => !fields.results.includes(name)))) fields = await ctx.api("fields", { stage: data.stage });
+    running = data.rows.some((row) => row.state === "running");
     const stage = fields.stages.find((stage) => stage.name === data.stage);
     // The result that counts, and the rest of the few that people look at.
-    const results = fields.results.filter((name) => name === stage?.metric || data.rows.some((row) => name in row.results)).sort((a, b) => (b === stage?.metric) - (a === stage?.metric)).slice(0, 6);
+    const there = fields.results.filter((name) => name === stage?.metric || data.rows.some((row) => name in row.results));
+    const rank = (name) => (name === stage?.metric ? 0 : name.startsWith("val_") ? 1 : /auroc|accuracy|dice|loss/.test(name) ? 2 : 3);
+    const sorted = [...there].sort((a, b) => rank(a) - rank(b));
+    const wanted = ctx.get("columns") ? ctx.get("columns").split(",") : sorted.slice(0, USUAL);
+    const results = sorted.filter((name) => wanted.includes(name));
+    const offer = there.length > 1 ? h("details", { class: "columns" }, h("summary", {}, "choose results"), h("div", { class: "fields" }, sorted.map((name) => check(name, results.includes(name), (on) => {
+      const next = sorted.filter((other) => (other === name ? on : results.includes(other)));
+      ctx.set({ columns: next.join(",") === sorted.slice(0, USUAL).join(",") ? "" : next.join(",") || "none" });
+      update();
+    }, `column-${name}`)))) : null;
     const columns = [
       { head: h("span", { class: "hidden" }, "chosen"), cell: (row) => h("input", { type: "checkbox", "aria-label": `choose ${short(row.id)}`, checked: picked.has(short(row.id)), "data-key": `pick-${short(row.id)}`, onchange: (event) => pick(short(row.id), event.target.checked) }) },
       { head: "trial", sort: "plan", cell: (row) => trialLink(ctx, row.id) },
       { head: "state", sort: "state", cell: (row) => [state(row.state), row.done === null ? "" : ` ${percent(row.done)}`] },
-      ...results.map((name) => ({ head: name, num: true, sort: `r.${name}`, cell: (row) => (row.results[name] === undefined ? h("span", { class: "quiet" }, "–") : score(row.results[name])) })),
-      ...data.parameters.map((name) => ({ head: name, num: fields.parameters.find((field) => field.name === name)?.numeric, sort: `p.${name}`, cell: (row) => val(row.parameters[name]) })),
+      ...results.map((name) => ({ head: name, num: true, sort: `r.${name}`, cell: (row) => (row.results[name] === undefined ? h("span", { class: "quiet" }, "–") : score(row.results[name], name)) })),
+      ...data.parameters.map((name) => ({ head: name, num: fields.parameters.find((field) => field.name === name)?.numeric, sort: `p.${name}`, cell: (row) => shown(row.parameters[name]) })),
       { head: "attempts", num: true, cell: (row) => row.attempts },
       { head: "took", num: true, cell: (row) => (row.started === null ? "–" : duration((row.ended ?? Date.now()) - row.started)) },
       { head: "device", cell: (row) => row.device ?? "" },
     ];
     const last = Math.min(offset + data.rows.length, data.total);
     put(body,
+      offer,
       h("p", { class: "quiet" }, data.total === data.all ? counted(data.all, "trial") : `${count(data.total)} of ${counted(data.all, "trial")}`),
       data.rows.length ? table(`Trials of ${data.stage}`, columns, data.rows, { sort, dir, onsort: (sort, dir) => choose({ sort, dir }), rowProps: (row) => ({ class: picked.has(short(row.id)) ? "picked" : null }) })
         : empty("No trial is like that.", "Choose `all`, or search for less."),
@@ -80,5 +94,5 @@ export default async function trials(ctx) {
   }
 
   await loadFields();
-  return { update, topics: ["trials"] };
+  return { update, topics: ["trials"], timed: () => running };
 }

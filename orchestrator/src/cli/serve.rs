@@ -22,11 +22,14 @@ pub(super) async fn run(global: &Global, args: &Serve) -> Result<(), CliError> {
     let address = SocketAddr::from((args.host, args.port));
     let settings = Settings { home: global.home.clone(), address, require_token: args.token };
     let server = Server::bind(settings).await?;
-    let (url, address) = (server.url(), server.address());
+    let (url, elsewhere, address) = (server.url(), server.url_elsewhere(), server.address());
     if global.json {
-        ui::json(&json!({"url": url, "address": address}))?;
+        ui::json(&json!({"url": url, "url_elsewhere": elsewhere, "address": address}))?;
     } else {
         ui::out(format_args!("{url}"))?;
+        if let Some(elsewhere) = elsewhere {
+            ui::out(format_args!("{elsewhere}"))?;
+        }
         if !address.ip().is_loopback() {
             ui::say(
                 "anybody who has this address can read all results; it is not encrypted: `ssh -L` is (docs/serve.md)",

@@ -1,6 +1,7 @@
 //! Watching: what runs, on what, and what comes of it.
 
 pub mod advice;
+pub mod coordinator;
 pub mod estimate;
 pub mod metrics;
 pub mod serve;

@@ -162,6 +162,20 @@ impl Reader {
         parsed.unwrap_or_else(|error| Err(StoreError::Content(error.to_string())))
     }
 
+    /// Stages of a sweep of which trials run.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn running_stages(&self, sweep: i64) -> Result<Vec<String>, StoreError> {
+        sqlx::query_scalar(
+            "SELECT DISTINCT st.stage FROM trials t JOIN sweep_trials st ON st.sweep = ? AND st.trial = t.trial WHERE t.state = 'running'",
+        )
+        .bind(sweep)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))
+    }
+
     /// States of a stage's trials, in its order.
     ///
     /// # Errors

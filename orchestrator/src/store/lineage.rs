@@ -38,6 +38,8 @@ pub struct AttemptUsage {
     pub device: String,
     /// Its model.
     pub model: String,
+    /// Samples that were taken while it ran. 0: it was too short, and utilisation and memory are not known.
+    pub samples: i64,
     /// Seconds of the device.
     pub device_s: f64,
     /// Those of them in which it computed.
@@ -132,7 +134,7 @@ impl Reader {
     /// [`StoreError`].
     pub async fn attempt_usage(&self, trials: &[i64]) -> Result<Vec<AttemptUsage>, StoreError> {
         sqlx::query_as(
-            "SELECT t.id, u.attempt, d.name AS device, d.model, u.device_s, u.busy_s, u.energy_j, u.memory_peak_bytes
+            "SELECT t.id, u.attempt, d.name AS device, d.model, u.samples, u.device_s, u.busy_s, u.energy_j, u.memory_peak_bytes
              FROM json_each(?) j CROSS JOIN attempt_usage u ON u.trial = j.value JOIN trials t USING (trial) JOIN devices d USING (device)
              ORDER BY j.key, u.attempt",
         )

@@ -45,7 +45,7 @@ pub use query::{QueryResult, SqlValue};
 pub use reader::{Payload, Reader};
 pub use results::{FailureRow, ResultRow, SweepRow, WorkerRow};
 pub use scrape::{AttemptCount, LatestValue, ScrapedTrial, SweepCount, WorkerCount};
-pub use timeline::{ArrayRow, DeviceBucket, Follower, Glance, KnownDevice};
+pub use timeline::{ActiveSpan, ArrayRow, DeviceBucket, Follower, Glance, KnownDevice};
 pub use top::{Listed, SweepName, Tail, TrialLine};
 pub use trials::{ArtifactRow, AttemptRow, EventRow, InputRow, PlaceRow, TrialDetail};
 pub use watch::{DeviceIncident, DeviceState, RunningKind, TrialUsage, Watched, Work};

@@ -61,6 +61,21 @@ impl Reader {
         Ok(counts)
     }
 
+    /// The sweep that has most of these trials; of several, the latest.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sweep_with(&self, trials: &[i64]) -> Result<Option<i64>, StoreError> {
+        sqlx::query_scalar(
+            "SELECT st.sweep FROM json_each(?) j CROSS JOIN sweep_trials st ON st.trial = j.value
+             GROUP BY st.sweep ORDER BY count(DISTINCT st.trial) DESC, st.sweep DESC LIMIT 1",
+        )
+        .bind(json!(trials).to_string())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))
+    }
+
     /// Why trials of a sweep ended without a result, the most frequent first.
     ///
     /// # Errors

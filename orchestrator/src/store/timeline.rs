@@ -30,6 +30,17 @@ pub struct ArrayRow {
     pub id: String,
 }
 
+/// The time in which trials ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct ActiveSpan {
+    /// The first attempt began, in milliseconds since 1970 UTC.
+    pub first: i64,
+    /// The last one ended, or its worker was heard from.
+    pub last: i64,
+    /// Some run now.
+    pub running: bool,
+}
+
 /// A stretch of a device's time.
 #[derive(Clone, Debug, Serialize, FromRow)]
 pub struct DeviceBucket {
@@ -151,18 +162,23 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn active_span(&self, sweep: Option<i64>) -> Result<Option<(i64, i64)>, StoreError> {
+    pub async fn active_span(&self, sweep: Option<i64>) -> Result<Option<ActiveSpan>, StoreError> {
         let sql = match sweep {
-            None => "SELECT min(started), max(coalesce(ended, started)) FROM attempts",
+            None => {
+                "SELECT min(a.started) AS first, max(coalesce(a.ended, max(a.started, w.last_seen))) AS last,
+                        coalesce(sum(a.state = 'running'), 0) > 0 AS running
+                 FROM attempts a JOIN workers w USING (worker) HAVING count(*) > 0"
+            }
             Some(_) => {
-                "SELECT min(a.started), max(coalesce(a.ended, a.started)) FROM sweep_trials st JOIN attempts a USING (trial)
-                 WHERE st.sweep = ? AND NOT st.reused"
+                "SELECT min(a.started) AS first, max(coalesce(a.ended, max(a.started, w.last_seen))) AS last,
+                        coalesce(sum(a.state = 'running'), 0) > 0 AS running
+                 FROM sweep_trials st JOIN attempts a USING (trial) JOIN workers w USING (worker)
+                 WHERE st.sweep = ? AND NOT st.reused HAVING count(*) > 0"
             }
         };
         let query = sqlx::query_as(sql);
         let query = if let Some(sweep) = sweep { query.bind(sweep) } else { query };
-        let span: (Option<i64>, Option<i64>) = query.fetch_one(&self.pool).await.map_err(|error| self.failed(error))?;
-        Ok(span.0.zip(span.1))
+        query.fetch_optional(&self.pool).await.map_err(|error| self.failed(error))
     }
 
     /// All devices that were ever sampled, by host and name.

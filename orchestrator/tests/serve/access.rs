@@ -55,7 +55,9 @@ async fn beyond_loopback_a_token_is_required() {
     assert_eq!(page.status(), StatusCode::UNAUTHORIZED);
     assert!(page.text().await.unwrap().contains("A token is required"));
     assert_eq!(world.get("/assets/main.js").await.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(world.get("/?token=wrong").await.status(), StatusCode::UNAUTHORIZED);
+    let wrong = world.get("/?token=wrong").await;
+    assert_eq!((wrong.status(), wrong.headers().get("set-cookie")), (StatusCode::UNAUTHORIZED, None));
+    assert_eq!(world.get("/assets/login.js").await.status(), StatusCode::OK);
 
     let login = world.get(&format!("/grid?token={token}&row=text")).await;
     assert_eq!(login.status(), StatusCode::SEE_OTHER);
@@ -67,8 +69,13 @@ async fn beyond_loopback_a_token_is_required() {
         world.client.get(format!("{}/api/site", world.base)).header(name, value).send()
     };
     assert_eq!(with("cookie", cookie.to_owned()).await.unwrap().status(), StatusCode::OK);
+    // Another server of this host keeps its cookie beside ours.
+    assert_eq!(with("cookie", format!("permafrost-0123456789ab=x; {cookie}")).await.unwrap().status(), StatusCode::OK);
+    let other = cookie.replace("permafrost-", "permafrost-0");
+    assert_eq!(with("cookie", other).await.unwrap().status(), StatusCode::UNAUTHORIZED);
     assert_eq!(with("cookie", "permafrost=x".to_owned()).await.unwrap().status(), StatusCode::UNAUTHORIZED);
     assert_eq!(with("authorization", format!("Bearer {token}")).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(with("authorization", format!("bEARER {token}")).await.unwrap().status(), StatusCode::OK);
     assert_eq!(with("authorization", "Bearer x".to_owned()).await.unwrap().status(), StatusCode::UNAUTHORIZED);
 }
 

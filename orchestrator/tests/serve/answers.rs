@@ -115,6 +115,7 @@ async fn curves_lines_and_devices_are_told() {
     assert_eq!((lines.len(), lines[0]["points"].as_array().unwrap().len()), (7, SMALL.epochs as usize));
     let values: Vec<f64> = lines.iter().map(|line| line["value"].as_f64().unwrap()).collect();
     assert!(values.is_sorted_by(|a, b| a >= b));
+    assert_eq!((&curves["axis"], &lines[0]["points"][0][0]), (&"epoch".into(), &1.into()));
     // By default what runs comes first, of the metric of what was not trained on.
     let first = world.json("/api/curves?stage=classify").await;
     assert_eq!((&first["metric"], &first["curves"][0]["state"]), (&"val_auroc".into(), &"running".into()));
@@ -169,6 +170,9 @@ async fn a_trial_is_told_whole() {
     let both = world.json(&both).await;
     assert_eq!(both["trials"].as_array().unwrap().len(), 2);
     assert_eq!((&both["unknown"][0], &both["trials"][0]["goals"]["auroc"]), (&"ffffffffffff".into(), &1.into()));
+
+    let never = world.json(&format!("/api/trial/{}/log?attempt=7", head.id.short())).await;
+    assert_eq!(never["missing"], "there is no attempt 7, the last one is 1");
 
     let (status, message, _) = world.refusal("/api/trial/zz").await;
     assert_eq!((status, message.as_str()), (StatusCode::NOT_FOUND, "no trial begins with `zz`"));

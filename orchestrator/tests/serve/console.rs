@@ -19,6 +19,8 @@ async fn queries_are_answered_and_none_writes() {
     let answer = world.json(&path("sql", "SELECT count(*) AS n, 'a' AS b, NULL AS c FROM trials")).await;
     assert_eq!(answer["columns"], serde_json::json!(["n", "b", "c"]));
     assert_eq!(answer["rows"], serde_json::json!([[world.made.len(), "a", null]]));
+    let large = world.json(&path("sql", "SELECT 9007199254740993 AS n, -9007199254740992 AS m, 1.5 AS x")).await;
+    assert_eq!(large["rows"], serde_json::json!([[{"integer": "9007199254740993"}, -9_007_199_254_740_992_i64, 1.5]]));
     let writing = [
         "DELETE FROM trials",
         "UPDATE trials SET state = 'done'",

@@ -11,6 +11,16 @@ async fn figures_are_listed_and_drawn() {
     let names: Vec<&str> = list.as_array().unwrap().iter().map(|figure| figure["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"curves") && names.contains(&"fractions"), "{names:?}");
 
+    let told = |name: &str| list.as_array().unwrap().iter().find(|figure| figure["name"] == name).cloned().unwrap();
+    assert!(told("curves")["reason"].is_null(), "{list}");
+    // What cannot be drawn says why, and nothing that is asked for in vain is listed without a reason.
+    for figure in list.as_array().unwrap() {
+        let path = format!("/api/figures/{}.svg", figure["name"].as_str().unwrap());
+        let drawn = world.get(&path).await.status() == StatusCode::OK;
+        assert_eq!(drawn, figure["reason"].is_null(), "{figure}");
+        assert!(!figure["cure"].as_str().unwrap_or_default().contains("`--"), "{figure}");
+    }
+
     let drawn = world.get("/api/figures/curves.svg").await;
     assert_eq!(drawn.status(), StatusCode::OK);
     assert_eq!(drawn.headers()["content-type"], "image/svg+xml");

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Waits for an event that has this text.
-async fn hear(stream: &mut reqwest::Response, wanted: &str) {
+pub async fn hear(stream: &mut reqwest::Response, wanted: &str) {
     let waiting = async {
         let mut heard = String::new();
         while !heard.contains(wanted) {
@@ -42,8 +42,11 @@ async fn a_page_may_be_opened_before_there_is_a_database() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(message.contains("there is no database") && cure.contains("launch a sweep"), "{message} {cure}");
     assert_eq!(world.get("/").await.status(), StatusCode::OK);
+    // A page asks this first; that nothing was launched yet is no error.
+    let sweeps = world.json("/api/sweeps").await;
+    assert_eq!((&sweeps["total"], sweeps["shown"].is_null()), (&0.into(), true));
     let mut stream = world.get("/api/live").await;
-    hear(&mut stream, "there is no database").await;
+    hear(&mut stream, "\"missing\":true").await;
     database::make(world.home.path(), SMALL, "late").await.unwrap();
     hear(&mut stream, "\"sweeps\":true").await;
     assert_eq!(world.json("/api/overview").await["sweep"]["name"], "late");

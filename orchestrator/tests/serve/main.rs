@@ -10,3 +10,4 @@ mod console;
 mod figures;
 mod live;
 mod support;
+mod sweeps;

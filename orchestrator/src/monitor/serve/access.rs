@@ -55,7 +55,7 @@ pub(super) struct Access {
 /// When it cannot be read or written, or others can read it.
 pub(super) fn token(home: &Path) -> Result<String, ServeError> {
     let path = token_file(home);
-    let failed = |source| ServeError::Token { path: path.clone(), source };
+    let failed = |reason| ServeError::Token { path: path.clone(), reason };
     match fs::metadata(&path) {
         Ok(found) if found.mode() & 0o077 != 0 => Err(ServeError::TokenIsPublic(path)),
         Ok(_) => {
@@ -106,7 +106,7 @@ pub(super) async fn check(State(site): State<Arc<Site>>, request: Request, next:
             return logged_in(request.uri(), token);
         }
     } else if bearer(headers).is_some_and(|given| equal(given, token))
-        || cookies(headers).any(|value| equal(value, &cookie_value(token)))
+        || cookies(headers, &cookie_name(token)).any(|value| equal(value, &cookie_value(token)))
     {
         return next.run(request).await;
     }
@@ -150,12 +150,19 @@ fn cookie_value(token: &str) -> String {
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+/// Browsers keep cookies by host, not by port: servers of several home folders on one host have each its own.
+fn cookie_name(token: &str) -> String {
+    let name = blake3::derive_key("permafrost serve cookie name", token.as_bytes());
+    format!("permafrost-{}", &blake3::Hash::from_bytes(name).to_hex()[..12])
+}
+
+fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
     let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    all.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().strip_prefix("permafrost="))
+    all.flat_map(|text| text.split(';')).filter_map(move |pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
 fn query_token(uri: &Uri) -> Option<String> {
@@ -174,8 +181,8 @@ fn logged_in(uri: &Uri, token: &str) -> Response {
     // A path that begins with two slashes would be another host.
     let path = format!("/{}", uri.path().trim_start_matches('/'));
     let target = if rest.is_empty() { path } else { format!("{path}?{}", rest.join("&")) };
-    let cookie =
-        format!("permafrost={}; HttpOnly; SameSite=Strict; Path=/; Max-Age={COOKIE_SECONDS}", cookie_value(token));
+    let (name, value) = (cookie_name(token), cookie_value(token));
+    let cookie = format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={COOKIE_SECONDS}");
     (StatusCode::SEE_OTHER, [(header::LOCATION, target), (header::SET_COOKIE, cookie)]).into_response()
 }
 
@@ -244,5 +251,13 @@ mod tests {
         };
         assert_eq!(go("/grid?sweep=1&token=t&row=text"), "/grid?sweep=1&row=text");
         assert_eq!(go("//evil.example/?token=t"), "/evil.example/");
+    }
+
+    #[test]
+    fn servers_of_one_host_have_cookies_of_their_own() {
+        assert_ne!(cookie_name("a"), cookie_name("b"));
+        let both = format!("{}=x; {}=y", cookie_name("a"), cookie_name("b"));
+        let headers = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(&both).unwrap())]);
+        assert_eq!(cookies(&headers, &cookie_name("b")).collect::<Vec<_>>(), ["y"]);
     }
 }

@@ -27,6 +27,7 @@ const ASSETS: &[Asset] = assets! {
     "charts.css": CSS,
     "icon.svg": "image/svg+xml",
     "theme.js": JS,
+    "login.js": JS,
     "main.js": JS,
     "api.js": JS,
     "dom.js": JS,
@@ -49,7 +50,7 @@ const ASSETS: &[Asset] = assets! {
 };
 
 /// What is needed to ask for the token.
-const PUBLIC: [&str; 3] = ["/assets/app.css", "/assets/icon.svg", "/assets/theme.js"];
+const PUBLIC: [&str; 4] = ["/assets/app.css", "/assets/icon.svg", "/assets/theme.js", "/assets/login.js"];
 
 /// The one HTML file.
 pub(super) const PAGE: &str = include_str!("../../../assets/index.html");

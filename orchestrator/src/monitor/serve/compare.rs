@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     error::Answer,
-    scope::{Wanted, list, number},
+    scope::{Wanted, list},
     site::Site,
 };
 use crate::store::{AttemptUsage, TrialFacts};
@@ -22,6 +22,8 @@ pub(super) struct Compared {
     trials: Vec<ComparedTrial>,
     /// Names that no trial has, or several.
     unknown: Vec<String>,
+    /// Trials that were asked for, and how many are shown at most.
+    total: usize,
     most: usize,
 }
 
@@ -41,7 +43,10 @@ struct ComparedTrial {
 pub(super) async fn compare(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Answer<Compared> {
     let reader = site.reader().await?;
     let (mut rows, mut unknown) = (Vec::new(), Vec::new());
-    for name in list(&asked, "trials").into_iter().take(MAX_TRIALS) {
+    let names = list(&asked, "trials");
+    let total = names.len();
+    let about = site.about(&reader, &asked, &names).await?;
+    for name in names.into_iter().take(MAX_TRIALS) {
         match reader.find_trial(&name).await {
             Ok(id) => rows.extend(reader.trial_rows(&[&id.hex()]).await?),
             Err(_) => unknown.push(name),
@@ -49,7 +54,7 @@ pub(super) async fn compare(State(site): State<Arc<Site>>, Wanted(asked): Wanted
     }
     let numbers: Vec<i64> = rows.iter().map(|(row, _)| *row).collect();
     let (facts, mut usage) = tokio::try_join!(reader.facts(&numbers), reader.attempt_usage(&numbers))?;
-    let loaded = if rows.is_empty() { None } else { Some(site.sweep(&reader, number(&asked, "sweep")?).await?) };
+    let loaded = if rows.is_empty() { None } else { Some(site.sweep(&reader, about.as_deref()).await?) };
     let mut trials = Vec::new();
     for ((row, id), facts) in rows.into_iter().zip(facts) {
         let found =
@@ -68,5 +73,5 @@ pub(super) async fn compare(State(site): State<Arc<Site>>, Wanted(asked): Wanted
         usage = others;
         trials.push(ComparedTrial { id, stage, parameters, goals: goals.into_iter().collect(), usage: own, facts });
     }
-    Ok(Json(Compared { trials, unknown, most: MAX_TRIALS }))
+    Ok(Json(Compared { trials, unknown, total, most: MAX_TRIALS }))
 }

@@ -13,12 +13,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{
     error::{Answer, Refusal},
     manual::{self, Example},
-    scope::Wanted,
-    site::Site,
+    scope::{Wanted, sweep_of},
+    site::{Site, find_sweep},
 };
 use crate::store::{LimitedResult, QueryLimits, SqlValue};
 
@@ -32,8 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What a query gave.
 #[derive(Serialize)]
 pub(super) struct Asked {
-    #[serde(flatten)]
-    result: LimitedResult,
+    columns: Vec<String>,
+    rows: Vec<Vec<Value>>,
+    truncated: bool,
     took_ms: f64,
     most_rows: usize,
 }
@@ -42,7 +44,20 @@ pub(super) struct Asked {
 pub(super) async fn query(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Answer<Asked> {
     let start = Instant::now();
     let result = run(&site, asked.get("q").cloned().unwrap_or_default(), SHOWN).await?;
-    Ok(Json(Asked { result, took_ms: start.elapsed().as_secs_f64() * 1e3, most_rows: SHOWN.rows }))
+    let LimitedResult { columns, rows, truncated } = result;
+    let rows = rows.into_iter().map(|row| row.into_iter().map(exact).collect()).collect();
+    Ok(Json(Asked { columns, rows, truncated, took_ms: start.elapsed().as_secs_f64() * 1e3, most_rows: SHOWN.rows }))
+}
+
+/// A value as JSON. JavaScript's numbers hold integers up to 2^53: a larger one is `{"integer": "..."}`.
+fn exact(value: SqlValue) -> Value {
+    match value {
+        SqlValue::Integer(number) if number.unsigned_abs() > 1 << 53 => json!({"integer": number.to_string()}),
+        SqlValue::Integer(number) => number.into(),
+        SqlValue::Real(number) => number.into(),
+        SqlValue::Text(text) => text.into(),
+        SqlValue::Null => Value::Null,
+    }
 }
 
 /// `GET /api/sql.csv`: the same as a file.
@@ -120,9 +135,11 @@ struct ColumnLine {
     what: String,
 }
 
-/// `GET /api/schema`.
-pub(super) async fn schema(State(site): State<Arc<Site>>) -> Answer<Schema> {
+/// `GET /api/schema`; its examples are about the sweep of the request.
+pub(super) async fn schema(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Answer<Schema> {
     let reader = site.reader().await?;
+    let sweeps = reader.sweeps().await?;
+    let sweep = find_sweep(&sweeps, sweep_of(&asked)).map(|row| (row.name.as_str(), row.revision));
     let mut tables: Vec<TableLine> = Vec::new();
     let empty = BTreeMap::new();
     for (kind, table, column, type_name) in reader.schema_columns().await? {
@@ -137,5 +154,5 @@ pub(super) async fn schema(State(site): State<Arc<Site>>) -> Answer<Schema> {
             last.columns.push(ColumnLine { name: column, kind: type_name, what });
         }
     }
-    Ok(Json(Schema { tables, examples: manual::EXAMPLES.clone() }))
+    Ok(Json(Schema { tables, examples: manual::EXAMPLES.iter().map(|example| example.about(sweep)).collect() }))
 }

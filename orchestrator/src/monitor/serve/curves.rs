@@ -8,11 +8,13 @@ use serde_json::Value;
 
 use super::{
     error::{Answer, Refusal},
-    scope::{Asked, Scope, Wanted, list, number},
+    scope::{Asked, Scope, Wanted, list, number, sweep_of},
     site::Site,
     trials::sort_by_values,
 };
-use crate::{core::TrialState, store::Curve};
+use permafrost_worker::task::Kind;
+
+use crate::{core::TrialState, store::Curve, sweep::FigureKind};
 
 /// Curves at once.
 const MAX_CURVES: usize = 200;
@@ -25,8 +27,12 @@ const MAX_STEPS: i64 = 500_000;
 #[derive(Serialize)]
 pub(super) struct Curves {
     stage: String,
+    /// What steps are: `epoch`, counted from 1, or `step`.
+    axis: &'static str,
     metric: Option<String>,
     metrics: Vec<String>,
+    /// Trials report metrics, and some have not ended: there will be more.
+    more: bool,
     /// The result by which trials are compared.
     result: Option<String>,
     maximize: Option<bool>,
@@ -49,14 +55,26 @@ struct CurveLine {
 /// `GET /api/curves`: `which` is `best`, `worst`, `running`, `first` or `last`, and `n` how many; or `trials` names some.
 pub(super) async fn curves(State(site): State<Arc<Site>>, Wanted(mut asked): Wanted) -> Answer<Curves> {
     let named = list(&asked, "trials");
+    if !named.is_empty() && sweep_of(&asked).is_none() {
+        let sweep = site.about(&site.reader().await?, &asked, &named).await?;
+        asked.extend(sweep.map(|sweep| ("sweep".to_owned(), sweep)));
+    }
     if let (Some(first), None) = (named.first(), asked.get("stage").filter(|stage| !stage.is_empty())) {
         // Trials that somebody names say which stage is meant.
         if let Some(stage) = stage_of(&site, &asked, first).await? {
             asked.insert("stage".to_owned(), stage);
         }
     }
+    if named.is_empty() && asked.get("stage").is_none_or(String::is_empty) {
+        let stage = usual_stage(&site, &asked).await?;
+        asked.extend(stage.map(|stage| ("stage".to_owned(), stage)));
+    }
     let scope = Scope::of(&site, &asked).await?;
     let stage = scope.stage();
+    let kind = scope.loaded.stage_plan(&stage.name).map(|plan| plan.kind);
+    let axis = Axis::of(kind.map_or("", Kind::name));
+    let ended = |state: &TrialState| *state == TrialState::Done || state.ended_without_result();
+    let more = kind.is_some_and(reports) && !scope.states.iter().all(ended);
     let names = scope.reader.stage_names(scope.loaded.row.sweep, &stage.name).await?.metrics;
     let metric = match asked.get("metric").filter(|name| !name.is_empty()) {
         Some(name) => Some(name.clone()),
@@ -90,14 +108,16 @@ pub(super) async fn curves(State(site): State<Arc<Site>>, Wanted(mut asked): Wan
         state: scope.states[place].name(),
         parameters: super::overview::varying(stage, place),
         value: values[place],
-        points: found.get(&stage.trials[place]).map(|curve| thin(curve, points)).unwrap_or_default(),
+        points: found.get(&stage.trials[place]).map(|curve| axis.of_curve(thin(curve, points))).unwrap_or_default(),
     };
     let curves = places.iter().map(line).filter(|curve| !curve.points.is_empty() || !named.is_empty()).collect();
     let maximize = result.as_ref().and_then(|(_, maximize)| *maximize);
     Ok(Json(Curves {
         stage: stage.name.clone(),
+        axis: axis.name(),
         metric,
         metrics: names,
+        more,
         result: result.map(|(name, _)| name),
         maximize,
         total,
@@ -106,10 +126,58 @@ pub(super) async fn curves(State(site): State<Arc<Site>>, Wanted(mut asked): Wan
     }))
 }
 
+/// What the steps of a curve are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Axis {
+    /// Epochs; the first is called 1, as in figures, and stored as 0.
+    Epoch,
+    /// Steps, as they were reported.
+    Step,
+}
+
+impl Axis {
+    /// Of trials of this kind.
+    pub(super) fn of(kind: &str) -> Self {
+        if [Kind::Pretrain, Kind::Classify].iter().any(|known| known.name() == kind) { Self::Epoch } else { Self::Step }
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Epoch => "epoch",
+            Self::Step => "step",
+        }
+    }
+
+    /// A curve along this axis.
+    pub(super) fn of_curve(self, curve: Curve) -> Curve {
+        let first = i64::from(self == Self::Epoch);
+        curve.into_iter().map(|(step, value)| (step + first, value)).collect()
+    }
+}
+
+/// Whether trials of a kind report metrics over time.
+fn reports(kind: Kind) -> bool {
+    FigureKind::Curves.stages().contains(&kind)
+}
+
+/// The stage that is shown first: the last one that runs and reports metrics, else the one that the sweep is about, else the last that
+/// reports any.
+async fn usual_stage(site: &Site, asked: &Asked) -> Result<Option<String>, Refusal> {
+    let reader = site.reader().await?;
+    let loaded = site.sweep(&reader, sweep_of(asked)).await?;
+    let able = |name: &str| loaded.stage_plan(name).is_some_and(|plan| reports(plan.kind));
+    let running = reader.running_stages(loaded.row.sweep).await?;
+    let names = loaded.stage_names();
+    let last = |wanted: &dyn Fn(&str) -> bool| names.iter().rev().find(|name| able(name) && wanted(name)).copied();
+    let subject = loaded.subject().map(|stage| stage.name.as_str()).filter(|name| able(name));
+    let stage = last(&|name| running.iter().any(|known| known == name)).or(subject).or_else(|| last(&|_| true));
+    Ok(stage.map(str::to_owned))
+}
+
 /// The stage in which that trial stands.
 async fn stage_of(site: &Site, asked: &Asked, prefix: &str) -> Result<Option<String>, Refusal> {
     let reader = site.reader().await?;
-    let loaded = site.sweep(&reader, number(asked, "sweep")?).await?;
+    let loaded = site.sweep(&reader, sweep_of(asked)).await?;
     let stage = loaded.plan.stages.iter().find(|stage| stage.ids.iter().any(|id| id.starts_with(prefix)));
     Ok(stage.map(|stage| stage.name.clone()))
 }

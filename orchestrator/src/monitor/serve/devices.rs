@@ -7,10 +7,13 @@ use serde::Serialize;
 
 use super::{
     error::Answer,
-    scope::{Wanted, number},
+    scope::{Wanted, number, sweep_of},
     site::Site,
 };
-use crate::store::{ArrayRow, DeviceBucket, KnownDevice};
+use crate::{
+    monitor::coordinator::coordinator,
+    store::{ArrayRow, DeviceBucket, KnownDevice},
+};
 
 /// Stretches of time that are shown.
 const BUCKETS: i64 = 480;
@@ -41,11 +44,14 @@ pub(super) async fn timeline(State(site): State<Arc<Site>>, Wanted(asked): Wante
         range @ (None | Some("" | "all")) => {
             let sweep = match range {
                 Some("all") => None,
-                _ => Some(site.sweep(&reader, number(&asked, "sweep")?).await?.row.sweep),
+                _ => Some(site.sweep(&reader, sweep_of(&asked)).await?.row.sweep),
             };
-            let (first, last) = reader.active_span(sweep).await?.unwrap_or((now - SAMPLED_MS, now));
-            let running = reader.workers().await?.iter().any(|worker| worker.ended.is_none() && worker.running > 0);
-            (first, if running { now } else { last })
+            match reader.active_span(sweep).await? {
+                // What a coordinator that died has left as running ran until its worker was heard from last.
+                Some(span) if span.running && coordinator(&site.home).is_some() => (span.first, now),
+                Some(span) => (span.first, span.last),
+                None => (now - SAMPLED_MS, now),
+            }
         }
         Some(_) => (now - number(&asked, "range")?.unwrap_or(SAMPLED_MS).clamp(60_000, 366 * 86_400_000), now),
     };

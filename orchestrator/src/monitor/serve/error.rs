@@ -15,20 +15,20 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The port is taken, or not ours to take.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {reason}")]
     Listen {
         /// Where.
         address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
+        /// What the system said. Not a `source`, which would be printed again.
+        reason: io::Error,
     },
     /// The token cannot be read or written.
-    #[error("cannot use the token file {}: {source}", path.display())]
+    #[error("cannot use the token file {}: {reason}", path.display())]
     Token {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// Others can read the token.
     #[error("other users can read the token file {}", .0.display())]
@@ -42,7 +42,7 @@ impl ServeError {
     /// What to do about it.
     pub fn cure(&self) -> Option<String> {
         match self {
-            Self::Listen { source, .. } => match source.kind() {
+            Self::Listen { reason, .. } => match reason.kind() {
                 io::ErrorKind::AddrInUse => {
                     Some("take another --port (0: any free one), or end the program that has it".to_owned())
                 }

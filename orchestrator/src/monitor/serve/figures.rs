@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     error::{Answer, Refusal},
-    scope::{Wanted, number},
+    scope::{Wanted, sweep_of},
     site::{Loaded, Site},
 };
 use crate::{
@@ -31,18 +31,35 @@ pub(super) struct FigureInfo {
     title: String,
     /// What it shows.
     description: &'static str,
+    /// Why it cannot be drawn now.
+    reason: Option<String>,
+    /// What to do about it.
+    cure: Option<String>,
 }
 
-/// Those of a sweep.
+/// Those of a sweep. Each is drawn to see whether it can be, so that a page asks for no picture in vain.
 pub(super) async fn list(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Answer<Vec<FigureInfo>> {
     let reader = site.reader().await?;
-    let loaded = site.sweep(&reader, number(&asked, "sweep")?).await?;
-    let figures = requests(&loaded).into_iter().map(|(name, request)| FigureInfo {
-        title: request.title.clone().unwrap_or_else(|| name.clone()),
-        description: description(request.kind),
-        name,
-    });
-    Ok(Json(figures.collect()))
+    let loaded = site.sweep(&reader, sweep_of(&asked)).await?;
+    let mut figures = Vec::new();
+    for (name, request) in requests(&loaded) {
+        let error = match figure::draw(&reader, &loaded.row, &request).await {
+            Ok(_) => None,
+            Err(FigureError::Store(error)) => return Err(error.into()),
+            Err(error) => Some(error),
+        };
+        figures.push(FigureInfo {
+            title: request.title.clone().unwrap_or_else(|| name.clone()),
+            description: description(request.kind),
+            cure: error
+                .as_ref()
+                .and_then(FigureError::cure)
+                .map(|cure| on_a_page(&cure, request.kind, &loaded.row.name)),
+            reason: error.map(|error| error.to_string()),
+            name,
+        });
+    }
+    Ok(Json(figures))
 }
 
 /// Draws one: `NAME.svg`, `NAME.png` or `NAME.csv`.
@@ -52,7 +69,7 @@ pub(super) async fn file(
     Wanted(asked): Wanted,
 ) -> Result<Response, Refusal> {
     let reader = site.reader().await?;
-    let loaded = site.sweep(&reader, number(&asked, "sweep")?).await?;
+    let loaded = site.sweep(&reader, sweep_of(&asked)).await?;
     let none = || Refusal::not_found(format!("there is no figure `{file}`"), "see /api/figures");
     let (name, form) = file.rsplit_once('.').ok_or_else(none)?;
     let (_, mut request) = requests(&loaded).into_iter().find(|(known, _)| known == name).ok_or_else(none)?;
@@ -71,6 +88,13 @@ pub(super) async fn file(
         _ => return Err(none()),
     };
     Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
+}
+
+/// Advice that names options is about a command: here the whole of it is told.
+fn on_a_page(cure: &str, kind: FigureKind, sweep: &str) -> String {
+    // To leave an option out is to take it out of the sweep file: the page itself sets none.
+    let cure = cure.replace("leave `--", "in the sweep file, leave `");
+    cure.replace("`--", &format!("`permafrost figure {} {sweep} --", kind.name()))
 }
 
 /// Names and what they stand for.
@@ -105,5 +129,24 @@ impl From<FigureError> for Refusal {
             FigureError::Store(error) => error.into(),
             other => Self::not_found(other.to_string(), other.cure().unwrap_or_default()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_on_a_page_is_a_command_to_run() {
+        let told = |cure| on_a_page(cure, FigureKind::Tsne, "s");
+        assert_eq!(
+            told("choose some: `--filter vision=NAME`"),
+            "choose some: `permafrost figure tsne s --filter vision=NAME`"
+        );
+        assert_eq!(
+            told("`permafrost status` says how far the sweep is"),
+            "`permafrost status` says how far the sweep is"
+        );
+        assert_eq!(told("leave `--metric` out to see all"), "in the sweep file, leave `metric` out to see all");
     }
 }

@@ -1,6 +1,9 @@
 //! Cells by parameters, with the numbers that `permafrost results` prints.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use axum::{Json, extract::State};
 use serde::Serialize;
@@ -8,11 +11,12 @@ use serde_json::{Map, Value, json};
 
 use super::{
     error::{Answer, Refusal},
-    scope::{Scope, Wanted},
+    scope::{Scope, Wanted, is_seed},
     site::{Loaded, Site},
 };
 use crate::{
-    report::Table,
+    core::TrialState,
+    report::{BLOCKED, Table},
     store::{ResultRow, StageColumns},
     sweep::ReportSpec,
 };
@@ -33,6 +37,10 @@ pub(super) struct GridAnswer {
     choices: Vec<String>,
     /// Others that vary, with the value that is meant; an empty text: all of them.
     filters: Vec<FilterLine>,
+    /// Filters of the request that mean nothing here, and why.
+    ignored: Vec<String>,
+    /// Seeds differ: a cell is a mean over them.
+    seeds: bool,
     /// As `docs/results-json.md` describes a table.
     table: Value,
 }
@@ -55,6 +63,7 @@ pub(super) async fn grid(State(site): State<Arc<Site>>, Wanted(mut asked): Wante
     let value = asked.get("value").filter(|name| !name.is_empty()).cloned();
     let value = value.or_else(|| loaded.metric(&stage.name).map(|(name, _)| name.to_owned()));
     let filters = filters(stage, &axes, &given);
+    let ignored = ignored(stage, &given);
     let results = match &value {
         Some(value) => results(&scope, &axes, &filters, value).await?,
         None => Vec::new(),
@@ -70,7 +79,8 @@ pub(super) async fn grid(State(site): State<Arc<Site>>, Wanted(mut asked): Wante
     });
     let spec: ReportSpec =
         serde_json::from_value(spec).map_err(|error| Refusal::wrong(error.to_string(), "report this as a bug"))?;
-    let table = Table::of_report(&spec, &results, maximize).to_json();
+    let mut table = Table::of_report(&spec, &results, maximize).to_json();
+    tell_ready(&mut table, &axes, &results);
     let choices = stage.varying().filter(|(_, column)| column.values.len() <= MAX_AXIS);
     Ok(Json(GridAnswer {
         choices: choices.map(|(name, _)| name.to_owned()).collect(),
@@ -78,6 +88,8 @@ pub(super) async fn grid(State(site): State<Arc<Site>>, Wanted(mut asked): Wante
         maximize,
         value,
         filters,
+        ignored,
+        seeds: stage.varying().any(|(name, _)| is_seed(name)),
         table,
         row: axes.row,
         column: axes.column,
@@ -112,9 +124,11 @@ impl Axes {
                 }
                 None if varying.contains(&usual) => Some(usual.to_owned()),
                 None if needed => {
-                    let own =
-                        table.into_iter().flat_map(|table| table.rows.iter().chain(&table.columns).map(String::as_str));
-                    let mut all = own.chain(varying.iter().copied().filter(|name| *name != "seed"));
+                    let own = table
+                        .into_iter()
+                        .flat_map(|table| table.rows.iter().chain(&table.columns).map(String::as_str))
+                        .filter(|name| !is_seed(name));
+                    let mut all = own.chain(varying.iter().copied().filter(|name| !is_seed(name)));
                     all.find(|name| {
                         varying.contains(name)
                             && !taken.iter().any(|taken| taken == name)
@@ -147,7 +161,7 @@ impl Axes {
 /// What else varies, and which of its values is meant: seeds are averaged, of others the first is shown.
 fn filters(stage: &StageColumns, axes: &Axes, given: &BTreeMap<String, String>) -> Vec<FilterLine> {
     let others =
-        stage.varying().filter(|(name, column)| !axes.has(name) && *name != "seed" && column.values.len() <= MAX_AXIS);
+        stage.varying().filter(|(name, column)| !axes.has(name) && !is_seed(name) && column.values.len() <= MAX_AXIS);
     let lines = others.map(|(name, column)| {
         let mut sorted: Vec<&Value> = column.values.iter().collect();
         sorted.sort_by(|a, b| super::trials::compare(a, b));
@@ -158,6 +172,39 @@ fn filters(stage: &StageColumns, axes: &Axes, given: &BTreeMap<String, String>) 
         FilterLine { name: name.to_owned(), value: wanted.cloned().unwrap_or(first), values }
     });
     lines.collect()
+}
+
+/// Filters that name no parameter of the stage, or a value that no trial has.
+fn ignored(stage: &StageColumns, given: &BTreeMap<String, String>) -> Vec<String> {
+    let told = given.iter().filter_map(|(name, value)| match stage.parameters.get(name) {
+        None => Some(format!("trials of `{}` have no parameter `{name}`", stage.name)),
+        Some(column) if value != "*" && !column.values.iter().any(|known| super::scope::text(known) == *value) => {
+            Some(format!("no trial of `{}` has `{name}` = `{value}`", stage.name))
+        }
+        Some(_) => None,
+    });
+    told.collect()
+}
+
+/// A report calls trials that could run waiting, too; here they are told apart.
+fn tell_ready(table: &mut Value, axes: &Axes, results: &[ResultRow]) {
+    let names: Vec<&String> = [&axes.row, &axes.column, &axes.by].into_iter().flatten().collect();
+    let ready: HashSet<String> = results
+        .iter()
+        .filter(|row| row.state == TrialState::Ready.name())
+        .map(|row| names.iter().map(|name| json!(row.parameters.get(*name)).to_string()).collect())
+        .collect();
+    let columns = table["columns"].as_array().cloned().unwrap_or_default();
+    for row in table["rows"].as_array_mut().into_iter().flatten() {
+        let of_row = row["parameters"].clone();
+        for (cell, of_column) in row["cells"].as_array_mut().into_iter().flatten().zip(&columns) {
+            let value =
+                |name: &&String| of_row.get(*name).or_else(|| of_column.get(*name)).unwrap_or(&Value::Null).to_string();
+            if cell["state"] == "waiting" && ready.contains(&names.iter().map(value).collect::<String>()) {
+                (cell["state"], cell["reason"]) = ("ready".into(), "ready".into());
+            }
+        }
+    }
 }
 
 async fn results(scope: &Scope, axes: &Axes, filters: &[FilterLine], metric: &str) -> Result<Vec<ResultRow>, Refusal> {
@@ -175,11 +222,15 @@ async fn results(scope: &Scope, axes: &Axes, filters: &[FilterLine], metric: &st
         })
         .collect();
     let names: Vec<&String> = [&axes.row, &axes.column, &axes.by].into_iter().flatten().collect();
+    let blocked = match scope.states.contains(&TrialState::Waiting) {
+        true => scope.reader.blocked(&[scope.loaded.row.sweep]).await?,
+        false => HashSet::new(),
+    };
     let fits = |place: usize| wanted.iter().all(|(of, meant)| meant.get(of[place] as usize).copied().unwrap_or(false));
     let row = |place: usize| ResultRow {
         stage: stage.name.clone(),
         id: stage.ids[place].clone(),
-        state: scope.states[place].name().to_owned(),
+        state: if blocked.contains(&stage.ids[place]) { BLOCKED } else { scope.states[place].name() }.to_owned(),
         parameters: names
             .iter()
             .filter_map(|name| Some(((*name).clone(), stage.value(place, name)?.clone())))

@@ -12,7 +12,10 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
 use super::{error::Refusal, site::Site};
-use crate::store::Glance;
+use crate::{
+    monitor::coordinator::coordinator,
+    store::{Glance, StoreError},
+};
 
 /// How often the database is looked at, while somebody listens.
 const POLL: Duration = Duration::from_millis(500);
@@ -40,6 +43,10 @@ impl Default for Live {
 pub(super) struct News {
     /// Whether there is a database; otherwise why there is none.
     database: Option<String>,
+    /// There is none because nothing was launched yet.
+    missing: bool,
+    /// A coordinator came or went.
+    coordinator: bool,
     /// Sweeps were launched.
     sweeps: bool,
     /// States of trials.
@@ -54,17 +61,30 @@ pub(super) struct News {
 
 impl News {
     fn everything() -> Self {
-        Self { database: None, sweeps: true, trials: true, progress: true, events: true, devices: true }
+        Self {
+            sweeps: true,
+            trials: true,
+            progress: true,
+            events: true,
+            devices: true,
+            coordinator: true,
+            ..Self::default()
+        }
+    }
+
+    fn without(error: &StoreError) -> Self {
+        let missing = matches!(error, StoreError::Missing(_));
+        Self { database: Some(error.to_string()), missing, ..Self::default() }
     }
 
     fn between(before: &Glance, after: &Glance) -> Option<Self> {
         let news = Self {
-            database: None,
             sweeps: before.sweep != after.sweep,
             trials: before.states != after.states,
             progress: before.running != after.running,
             events: before.event != after.event,
             devices: before.sampled != after.sampled,
+            ..Self::default()
         };
         (news != Self::default()).then_some(news)
     }
@@ -74,6 +94,7 @@ impl News {
 pub(super) async fn follow(site: Arc<Site>) {
     let (mut follower, mut glance, mut generation) = (None, Glance::default(), 0);
     let mut trouble: Option<String> = None;
+    let mut led = None;
     loop {
         tokio::time::sleep(POLL).await;
         if site.live.news.receiver_count() == 0 {
@@ -94,11 +115,15 @@ pub(super) async fn follow(site: Arc<Site>) {
             let after = follower.glance(&glance).await?;
             let news = News::between(&glance, &after);
             glance = after;
-            Ok::<_, crate::store::StoreError>(news)
+            Ok::<_, StoreError>(news)
         };
         match looked.await {
             Ok(news) => {
-                let news = if trouble.take().is_some() { Some(News::everything()) } else { news };
+                let mut news = if trouble.take().is_some() { Some(News::everything()) } else { news };
+                let now = coordinator(&site.home).map(|found| found.pid);
+                if led.replace(now).is_some_and(|before| before != now) {
+                    news.get_or_insert_default().coordinator = true;
+                }
                 if let Some(news) = news {
                     site.live.news.send(news).ok();
                 }
@@ -107,7 +132,7 @@ pub(super) async fn follow(site: Arc<Site>) {
                 follower = None;
                 let words = error.to_string();
                 if trouble.as_ref() != Some(&words) {
-                    site.live.news.send(News { database: Some(words.clone()), ..News::default() }).ok();
+                    site.live.news.send(News::without(&error)).ok();
                     trouble = Some(words);
                 }
             }
@@ -123,7 +148,10 @@ pub(super) async fn stream(
         let message = format!("{MAX_STREAMS} pages are open already");
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message, "close some; this page tries again"));
     };
-    let first = News { database: site.reader().await.err().map(|error| error.to_string()), ..News::everything() };
+    let first = match site.reader().await {
+        Ok(_) => News::everything(),
+        Err(error) => News::without(&error),
+    };
     let listener = Listener { news: site.live.news.subscribe(), first: Some(first), _permit: permit };
     let events = stream::unfold(listener, |mut listener| async {
         let news = match listener.first.take() {

@@ -29,6 +29,17 @@ pub(super) struct Example {
     sql: String,
 }
 
+impl Example {
+    /// The same about another sweep than that of the manual. Where it compares two revisions, they stay.
+    pub(super) fn about(&self, sweep: Option<(&str, i64)>) -> Self {
+        let Some((name, revision)) = sweep else { return self.clone() };
+        let sql = self.sql.replace("'quickstart'", &format!("'{}'", name.replace('\'', "''")));
+        let compares = sql.contains("revision = 2");
+        let sql = if compares { sql } else { sql.replace("revision = 1", &format!("revision = {revision}")) };
+        Self { title: self.title.clone(), sql }
+    }
+}
+
 fn entries(manual: &str) -> BTreeMap<String, Entry> {
     let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
     let mut now: Vec<String> = Vec::new();
@@ -81,6 +92,9 @@ mod tests {
         assert!(ENTRIES["trials"].columns["array_key"].contains("one array"));
         assert!(ENTRIES.contains_key("metrics") && ENTRIES.contains_key("device_samples"));
         assert!(EXAMPLES.len() >= 10);
+        let about: Vec<Example> = EXAMPLES.iter().map(|example| example.about(Some(("o'x", 3)))).collect();
+        assert!(about.iter().any(|example| example.sql.contains("'o''x' AND revision = 3")));
+        assert!(about.iter().all(|example| !example.sql.contains("quickstart")));
         assert!(EXAMPLES.iter().all(|example| !example.title.is_empty() && !example.sql.contains("```")));
     }
 }

@@ -8,12 +8,18 @@ use serde_json::Value;
 
 use super::{
     error::{Answer, Refusal},
-    scope::{Wanted, number},
-    site::{Loaded, Site},
+    scope::{Wanted, list, number, sweep_of},
+    site::{Loaded, Site, find_sweep},
 };
 use crate::{
-    monitor::estimate::{TimeLeft, time_left},
-    store::{DeviceState, FailureGroup, LogRow, Reader, StageColumns, StageCounts, SweepProgress, SweepRow, WorkerRow},
+    monitor::{
+        coordinator::{self, CoordinatorView},
+        estimate::{TimeLeft, time_left},
+    },
+    store::{
+        DeviceState, FailureGroup, LogRow, Reader, StageColumns, StageCounts, StoreError, SweepProgress, SweepRow,
+        WorkerRow,
+    },
 };
 
 /// Running trials that are shown.
@@ -63,23 +69,31 @@ impl SweepHead {
 }
 
 /// A page of sweeps.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(super) struct Sweeps {
     total: usize,
     offset: usize,
     sweeps: Vec<SweepLine>,
+    /// The one that a page is about; none: there is no such sweep.
+    shown: Option<SweepHead>,
 }
 
-/// `GET /api/sweeps`.
+/// `GET /api/sweeps`: `sweep` names the one that a page is about, or `trials` tell it. Before the first launch there are none, which is
+/// no error.
 pub(super) async fn sweeps(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Answer<Sweeps> {
-    let reader = site.reader().await?;
+    let reader = match site.reader().await {
+        Err(StoreError::Missing(_)) => return Ok(Json(Sweeps::default())),
+        reader => reader?,
+    };
     let rows = reader.sweeps().await?;
+    let about = site.about(&reader, &asked, &list(&asked, "trials")).await?;
+    let shown = find_sweep(&rows, about.as_deref()).map(SweepHead::of);
     let offset: usize = number(&asked, "offset")?.unwrap_or(0);
-    let shown: Vec<&SweepRow> = rows.iter().skip(offset).take(MAX_SWEEPS).collect();
-    let mut counts = reader.sweep_counts(&shown.iter().map(|row| row.sweep).collect::<Vec<_>>()).await?;
+    let listed: Vec<&SweepRow> = rows.iter().skip(offset).take(MAX_SWEEPS).collect();
+    let mut counts = reader.sweep_counts(&listed.iter().map(|row| row.sweep).collect::<Vec<_>>()).await?;
     let line =
         |row: &&SweepRow| SweepLine { head: SweepHead::of(row), counts: counts.remove(&row.sweep).unwrap_or_default() };
-    Ok(Json(Sweeps { total: rows.len(), offset, sweeps: shown.iter().map(line).collect() }))
+    Ok(Json(Sweeps { total: rows.len(), offset, sweeps: listed.iter().map(line).collect(), shown }))
 }
 
 /// A stage and how far it is.
@@ -140,6 +154,10 @@ struct Best {
 #[derive(Serialize)]
 pub(super) struct Overview {
     sweep: SweepHead,
+    /// `done`, `ended`, `stopped`, `waiting` or `running`.
+    state: &'static str,
+    /// The coordinator of the home folder, if one runs.
+    coordinator: Option<CoordinatorView>,
     finished: bool,
     total: i64,
     done: i64,
@@ -158,7 +176,7 @@ pub(super) struct Overview {
 /// `GET /api/overview`.
 pub(super) async fn overview(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Answer<Overview> {
     let reader = site.reader().await?;
-    let loaded = site.sweep(&reader, number(&asked, "sweep")?).await?;
+    let loaded = site.sweep(&reader, sweep_of(&asked)).await?;
     let sweep = loaded.row.sweep;
     let (progress, durations, times, failures, mut workers) = tokio::try_join!(
         reader.progress(sweep),
@@ -171,7 +189,9 @@ pub(super) async fn overview(State(site): State<Arc<Site>>, Wanted(asked): Wante
         tokio::join!(best(&reader, &loaded), reader.events(MAX_EVENTS), reader.device_states(DEVICE_GONE_MS));
     let means: BTreeMap<String, f64> = times.into_iter().map(|time| (time.stage, time.mean_ms)).collect();
     let now = jiff::Timestamp::now().as_millisecond();
-    workers.retain(|worker| worker.is_here(now));
+    let coordinator = coordinator::coordinator(&site.home);
+    // Without one nobody works, whatever the database says of those that it was told of.
+    workers.retain(|worker| coordinator.is_some() && worker.is_here(now));
     let workers_here = workers.len();
     workers.truncate(MAX_WORKERS);
     let left = |part: &SweepProgress| time_left(part, &durations, workers_here, now);
@@ -185,14 +205,18 @@ pub(super) async fn overview(State(site): State<Arc<Site>>, Wanted(asked): Wante
             counts,
         }
     });
-    let stages = stages.collect();
+    let stages: Vec<StageLine> = stages.collect();
+    let counts: Vec<StageCounts> = stages.iter().map(|stage| stage.counts.clone()).collect();
+    let state = coordinator::state(&counts, coordinator.is_some());
     let failures = failures.into_iter().map(|group| {
         let whole = group.ids.split(' ').filter(|id| id.len() == 64);
         FailureLine { examples: whole.map(|id| id[..10].to_owned()).collect(), group }
     });
     Ok(Json(Overview {
         sweep: SweepHead::of(&loaded.row),
-        finished: progress.is_finished(),
+        state,
+        coordinator,
+        finished: matches!(state, "done" | "ended"),
         total: progress.total(),
         done: progress.count(&["done"]),
         left: left(&progress),

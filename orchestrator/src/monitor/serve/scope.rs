@@ -46,7 +46,7 @@ impl Scope {
     /// The trials that a request is about.
     pub(super) async fn of(site: &Site, asked: &Asked) -> Result<Self, Refusal> {
         let reader = site.reader().await?;
-        let loaded = site.sweep(&reader, number(asked, "sweep")?).await?;
+        let loaded = site.sweep(&reader, sweep_of(asked)).await?;
         let stage = match asked.get("stage").filter(|name| !name.is_empty()) {
             Some(name) => loaded.plan.stages.iter().position(|stage| stage.name == *name).ok_or_else(|| {
                 let cure = format!("there are {}", loaded.stage_names().join(", "));
@@ -132,6 +132,16 @@ impl<'a> Word<'a> {
         stage.ids[place].starts_with(&self.text)
             || self.columns.iter().any(|(of, has)| has.get(of[place] as usize).copied().unwrap_or(false))
     }
+}
+
+/// The sweep of a request, as [`find_sweep`](super::site::find_sweep) takes it.
+pub(super) fn sweep_of(asked: &Asked) -> Option<&str> {
+    asked.get("sweep").map(String::as_str).filter(|text| !text.is_empty())
+}
+
+/// Whether a parameter is a seed: trials that differ in seeds alone are repetitions.
+pub(super) fn is_seed(name: &str) -> bool {
+    name == "seed" || name.ends_with(".seed")
 }
 
 /// A number of a request.

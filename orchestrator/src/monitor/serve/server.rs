@@ -38,7 +38,7 @@ impl Server {
         let Settings { home, address, require_token } = settings;
         let loopback = address.ip().is_loopback();
         let token = if loopback && !require_token { None } else { Some(access::token(&home)?) };
-        let failed = |source| ServeError::Listen { address, source };
+        let failed = |reason| ServeError::Listen { address, reason };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let site = Arc::new(Site::new(home, Access { loopback, token }));
@@ -50,14 +50,25 @@ impl Server {
         self.address
     }
 
-    /// What to open in a browser, with the token where one is required.
+    /// What to open in a browser of this machine, with the token where one is required.
     pub fn url(&self) -> String {
         let mut shown = self.address;
         if shown.ip().is_unspecified() {
             shown.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }
+        self.url_on(&shown.to_string())
+    }
+
+    /// What to open on other machines, by the name of this one; none where it listens on one address alone, which [`Self::url`] has.
+    pub fn url_elsewhere(&self) -> Option<String> {
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        (self.address.ip().is_unspecified() && !name.is_empty())
+            .then(|| self.url_on(&format!("{name}:{}", self.address.port())))
+    }
+
+    fn url_on(&self, place: &str) -> String {
         let token = self.site.access.token.as_ref().map(|token| format!("?token={token}")).unwrap_or_default();
-        format!("http://{shown}/{token}")
+        format!("http://{place}/{token}")
     }
 
     /// Serves until the process ends.

@@ -11,7 +11,12 @@ use std::{
 use serde::Deserialize;
 use tokio::sync::{self, RwLock, Semaphore};
 
-use super::{access::Access, error::Refusal, live::Live};
+use super::{
+    access::Access,
+    error::Refusal,
+    live::Live,
+    scope::{Asked, sweep_of},
+};
 use crate::{
     monitor::estimate::Durations,
     store::{DATABASE, PlanColumns, Reader, StageColumns, StoreError, SweepRow},
@@ -24,6 +29,20 @@ const MAX_PLANS: usize = 8;
 const MAX_AT_WORK: usize = 32;
 /// Queries of users at once.
 const MAX_QUERIES: usize = 2;
+
+/// Trials of a request by which its sweep is found.
+const MAX_NAMED: usize = 20;
+
+/// The sweep that is meant by `NAME@REVISION`, by its number, or by `NAME`, of which the latest revision is taken; of the rows of all,
+/// the latest first. Without a name, the one launched last.
+pub(super) fn find_sweep<'a>(sweeps: &'a [SweepRow], named: Option<&str>) -> Option<&'a SweepRow> {
+    let Some(named) = named else { return sweeps.first() };
+    let whole = named.rsplit_once('@').and_then(|(name, revision)| Some((name, revision.parse::<i64>().ok()?)));
+    let of_revision = sweeps.iter().find(|row| whole == Some((row.name.as_str(), row.revision)));
+    let number = named.parse::<i64>().ok();
+    let numbered = || sweeps.iter().find(|row| Some(row.sweep) == number);
+    of_revision.or_else(numbered).or_else(|| sweeps.iter().find(|row| row.name == named))
+}
 
 /// What handlers share.
 pub(super) struct Site {
@@ -137,16 +156,32 @@ impl Site {
         durations.get(&opened.reader).await.cloned()
     }
 
-    /// A sweep; without a number, the one launched last.
-    pub(super) async fn sweep(&self, reader: &Reader, number: Option<i64>) -> Result<Arc<Loaded>, Refusal> {
+    /// Which sweep a request about these trials is about: the one that it names, or the latest that has most of them.
+    pub(super) async fn about(
+        &self,
+        reader: &Reader,
+        asked: &Asked,
+        trials: &[String],
+    ) -> Result<Option<String>, StoreError> {
+        if let Some(named) = sweep_of(asked) {
+            return Ok(Some(named.to_owned()));
+        }
+        let mut rows = Vec::new();
+        for name in trials.iter().take(MAX_NAMED) {
+            if let Ok(id) = reader.find_trial(name).await {
+                rows.extend(reader.trial_rows(&[&id.hex()]).await?.into_iter().map(|(row, _)| row));
+            }
+        }
+        Ok(reader.sweep_with(&rows).await?.map(|sweep| sweep.to_string()))
+    }
+
+    /// A sweep, by number or name; without either, the one launched last.
+    pub(super) async fn sweep(&self, reader: &Reader, named: Option<&str>) -> Result<Arc<Loaded>, Refusal> {
         let sweeps = reader.sweeps().await?;
-        let row = sweeps.into_iter().find(|row| number.is_none_or(|number| row.sweep == number));
-        let Some(row) = row else {
-            return Err(match number {
-                Some(number) => {
-                    Refusal::not_found(format!("there is no sweep number {number}"), "choose one of the list")
-                }
-                None => Refusal::not_found("no sweep was launched yet", "permafrost launch sweeps/quickstart.yaml"),
+        let Some(row) = find_sweep(&sweeps, named).cloned() else {
+            return Err(match named {
+                Some(named) => Refusal::not_found(format!("there is no sweep `{named}`"), "choose one of the list"),
+                None => Refusal::not_found("no sweep was launched yet", "`permafrost launch sweeps/quickstart.yaml`"),
             });
         };
         let generation = self.generation().await?;

@@ -16,11 +16,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
+    curves::Axis,
     error::{Answer, Refusal},
     scope::{Wanted, number},
     site::Site,
 };
-use crate::store::{AttemptUsage, RelatedRow, TrialDetail};
+use crate::{
+    monitor::coordinator::coordinator,
+    store::{AttemptUsage, RelatedRow, TrialDetail},
+};
 
 /// Trials above that are shown.
 const MAX_ANCESTORS: i64 = 200;
@@ -36,6 +40,8 @@ const LOG_LINES: usize = 400;
 pub(super) struct TrialAnswer {
     #[serde(flatten)]
     detail: TrialDetail,
+    /// A coordinator leads the home folder: what is called running runs.
+    led: bool,
     usage: Vec<AttemptUsage>,
     ancestors: Vec<RelatedLine>,
     readers: Vec<RelatedLine>,
@@ -76,6 +82,7 @@ pub(super) async fn trial(State(site): State<Arc<Site>>, Path(prefix): Path<Stri
     )?;
     Ok(Json(TrialAnswer {
         detail,
+        led: coordinator(&site.home).is_some(),
         usage,
         ancestors: ancestors.into_iter().map(RelatedLine::from).collect(),
         readers: readers.1.into_iter().map(RelatedLine::from).collect(),
@@ -87,6 +94,8 @@ pub(super) async fn trial(State(site): State<Arc<Site>>, Path(prefix): Path<Stri
 /// All curves of a trial.
 #[derive(Serialize)]
 pub(super) struct TrialCurves {
+    /// What steps are: `epoch`, counted from 1, or `step`.
+    axis: &'static str,
     curves: Vec<MetricCurve>,
 }
 
@@ -109,14 +118,15 @@ pub(super) async fn curves(State(site): State<Arc<Site>>, Path(prefix): Path<Str
     let id = reader.find_trial(&prefix).await?;
     let rows = reader.trial_rows(&[&id.hex()]).await?;
     let row = rows.first().map_or(0, |(row, _)| *row);
+    let axis = Axis::of(&reader.trial(id).await?.kind);
     let mut curves = Vec::new();
     for metric in reader.metrics_of(row).await?.metrics.into_iter().take(MAX_METRICS) {
         let stride = reader.curve_steps(&[row], &metric).await? / MAX_STEPS + 1;
         let found = reader.thinned_curves(&[row], &metric, stride).await?;
-        let points = found.get(&row).map(|curve| super::curves::thin(curve, POINTS)).unwrap_or_default();
+        let points = found.get(&row).map(|curve| axis.of_curve(super::curves::thin(curve, POINTS))).unwrap_or_default();
         curves.push(MetricCurve { metric, points });
     }
-    Ok(Json(TrialCurves { curves }))
+    Ok(Json(TrialCurves { axis: axis.name(), curves }))
 }
 
 /// The end of a log.
@@ -148,8 +158,16 @@ pub(super) async fn log(
 ) -> Answer<Log> {
     let reader = site.reader().await?;
     let id = reader.find_trial(&prefix).await?;
-    let last = reader.trial(id).await?.attempts.last().map(|attempt| attempt.attempt);
-    let Some(attempt) = number(&asked, "attempt")?.or(last) else {
+    let attempts: Vec<u32> = reader.trial(id).await?.attempts.iter().map(|attempt| attempt.attempt).collect();
+    let asked: Option<u32> = number(&asked, "attempt")?;
+    if let Some(attempt) = asked.filter(|attempt| !attempts.contains(attempt)) {
+        let missing = Some(match attempts.last() {
+            Some(last) => format!("there is no attempt {attempt}, the last one is {last}"),
+            None => format!("there is no attempt {attempt}, it has not run yet"),
+        });
+        return Ok(Json(Log { attempt, truncated: false, lines: vec![], missing }));
+    }
+    let Some(attempt) = asked.or(attempts.last().copied()) else {
         let missing = Some("it has not run yet".to_owned());
         return Ok(Json(Log { attempt: 0, truncated: false, lines: vec![], missing }));
     };

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     error::{Answer, Refusal},
-    scope::{Scope, Wanted, number, text},
+    scope::{Scope, Wanted, number, sweep_of, text},
     site::Site,
 };
 use crate::store::{Column, TrialFacts};
@@ -158,7 +158,7 @@ struct ParameterField {
 /// `GET /api/fields`.
 pub(super) async fn fields(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Answer<Fields> {
     let reader = site.reader().await?;
-    let loaded = site.sweep(&reader, number(&asked, "sweep")?).await?;
+    let loaded = site.sweep(&reader, sweep_of(&asked)).await?;
     let wanted = asked.get("stage").filter(|name| !name.is_empty());
     let stage = wanted.and_then(|name| loaded.plan.stage(name)).or_else(|| loaded.subject());
     let stage = stage.ok_or_else(|| Refusal::not_found("the sweep has no trials", "choose another sweep"))?;

@@ -9,13 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use permafrost_worker::{agent::Endpoint, files, id::TrialId};
+use permafrost_worker::{files, id::TrialId};
 use serde_json::Value;
 
-use super::snapshot::{CoordinatorView, DeviceView, Nothing, RunningView, Snapshot, SweepView, TrialView};
+use super::snapshot::{DeviceView, Nothing, RunningView, Snapshot, SweepView, TrialView};
 use crate::{
     monitor::{
         advice::{Advice, advice},
+        coordinator::coordinator,
         estimate::{Durations, time_left},
     },
     store::{DATABASE, DeviceState, Listed, Reader, StoreError, SweepName, WITHOUT_RESULT, WorkerRow},
@@ -265,14 +266,6 @@ impl Source {
         };
         Ok(TrialView { id, detail: Ok(Box::new(detail)), curves, log })
     }
-}
-
-/// The coordinator that has announced itself and is still there.
-fn coordinator(home: &Path) -> Option<CoordinatorView> {
-    let endpoint = Endpoint::read(home).ok()?;
-    let pid = rustix::process::Pid::from_raw(i32::try_from(endpoint.pid).ok()?)?;
-    let gone = rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
-    (!gone).then_some(CoordinatorView { pid: endpoint.pid, address: endpoint.address })
 }
 
 /// The result that each stage is about, out of a sweep's report.

@@ -16,10 +16,11 @@ mod theme;
 #[cfg(test)]
 mod tests;
 
+pub use crate::monitor::coordinator::CoordinatorView;
 pub use draw::draw;
 pub use fetch::{Source, Wanted};
 pub use run::{Commands, TopError, run};
-pub use snapshot::{CoordinatorView, DeviceView, Nothing, RunningView, Snapshot, SweepView};
+pub use snapshot::{DeviceView, Nothing, RunningView, Snapshot, SweepView};
 pub use state::{Action, Command, State};
 pub use text::text;
 pub use theme::Theme;

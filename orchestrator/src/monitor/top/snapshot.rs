@@ -6,7 +6,10 @@ use permafrost_worker::id::TrialId;
 use serde::Serialize;
 
 use crate::{
-    monitor::estimate::TimeLeft,
+    monitor::{
+        coordinator::{self, CoordinatorView},
+        estimate::TimeLeft,
+    },
     store::{CurvePoint, DeviceState, LogRow, RunningTrial, StageCounts, SweepName, TrialDetail, TrialLine},
 };
 
@@ -56,15 +59,6 @@ pub enum Nothing {
     NoSuchSweep(String),
     /// The database cannot be read.
     Unreadable(String),
-}
-
-/// A coordinator that runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CoordinatorView {
-    /// Its process.
-    pub pid: u32,
-    /// Where it listens.
-    pub address: String,
 }
 
 /// The sweep that is shown.
@@ -148,15 +142,7 @@ impl Snapshot {
 
     /// What the sweep does, in a word.
     pub fn state(&self) -> &'static str {
-        let left = self.sum(|stage| stage.ready + stage.running + stage.waiting - stage.blocked);
-        let without = self.sum(|stage| stage.without_result + stage.blocked);
-        match (left, without) {
-            (0, 0) => "done",
-            (0, _) => "ended",
-            _ if self.coordinator.is_none() => "stopped",
-            _ if self.sum(|stage| stage.running) == 0 => "waiting",
-            _ => "running",
-        }
+        coordinator::state(&self.stages, self.coordinator.is_some())
     }
 
     /// The time left in words; `-` where it is not known.

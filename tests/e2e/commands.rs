@@ -67,7 +67,56 @@ fn results_come_in_every_form() {
     assert_eq!(written.lines().count(), 4, "{written}");
     assert_eq!(error(&world, 1, &["results", "xx"])["cure"], "did you mean `x`?");
     assert!(error(&world, 1, &["results", "--stage", "embed"])["cure"].as_str().unwrap().contains("noop"));
-    error(&world, 1, &["results", "--output", "no/such/folder/x.csv"]);
+    let no_folder = error(&world, 1, &["results", "--output", "no/such/folder/x.csv"]);
+    assert!(no_folder["message"].as_str().unwrap().ends_with("there is no folder no/such/folder"), "{no_folder}");
+}
+
+#[test]
+fn what_cannot_be_written_is_told_in_one_way() {
+    let world = done();
+    world.write("file", "");
+    for arguments in [
+        &["results", "--output", "file/x.csv"][..],
+        &["export", "parquet", "--output", "file/x"],
+        &["export", "tensorboard", "--output", "file/x"],
+        &["figure", "params", "--reference", "rsna", "--output", "file/x.svg"],
+        &["--home", "file/home", "launch", "x.yaml"],
+    ] {
+        // A figure without trials of its own needs no database.
+        let home = if arguments[0] == "figure" { &["--home", "none"][..] } else { &[] };
+        let arguments = [home, arguments].concat();
+        let told = error(&world, 1, &arguments);
+        let message = told["message"].as_str().unwrap();
+        assert!(message.contains("cannot write") && message.contains("file is a file, and no folder"), "{told}");
+        let option = if arguments.contains(&"launch") { "--home" } else { "--output" };
+        assert_eq!(told["cure"], format!("choose another path with {option}"), "{told}");
+        let (_, stderr) = world.expect(1, &arguments);
+        assert!(!stderr.contains("os error") && stderr.matches("cannot write").count() == 1, "{stderr}");
+    }
+}
+
+#[test]
+fn what_was_typed_wrong_is_told_to_programs() {
+    let world = World::new();
+    let told = error(&world, 2, &["diff", "a"]);
+    assert_eq!(told["message"], "the following required arguments were not provided: <B>");
+    assert_eq!(error(&world, 2, &["figure", "nosuch"])["cure"], "possible values: params, tsne, curves, fractions");
+    assert!(
+        error(&world, 2, &["history", "--since", "1h", "--until", "2h"])["cure"]
+            .as_str()
+            .unwrap()
+            .contains("--since 2h")
+    );
+    error(&world, 2, &["history", "--data", "1"]);
+}
+
+#[test]
+fn a_worker_needs_a_coordinator() {
+    let world = World::new();
+    std::fs::create_dir(world.home()).unwrap();
+    let told = error(&world, 5, &["worker"]);
+    assert!(told["message"].as_str().unwrap().starts_with("no coordinator runs in "), "{told}");
+    assert_eq!(std::fs::read_dir(world.home()).unwrap().count(), 0, "nothing is left behind");
 }
 
 #[test]
@@ -104,6 +153,17 @@ fn a_trial_is_named_by_its_first_digits() {
     assert!(text.contains("is done") && text.contains("value"), "{text}");
     assert!(error(&world, 1, &["explain", "zzz"])["message"].as_str().unwrap().contains("no trial begins with `zzz`"));
     error(&world, 1, &["explain", ""]);
+    // A sweep is named instead: what is meant is told.
+    for (arguments, cure) in [
+        (&["explain", "x"][..], "permafrost status x"),
+        (&["logs", "x"], "permafrost results x --trials"),
+        (&["cancel", "x"], "permafrost cancel --sweep x"),
+        (&["retry", "x@1"], "permafrost retry --failed --sweep x"),
+    ] {
+        let told = error(&world, 1, arguments);
+        assert!(told["message"].as_str().unwrap().contains("is a sweep"), "{told}");
+        assert!(told["cure"].as_str().unwrap().contains(cure), "{told}");
+    }
 }
 
 #[test]

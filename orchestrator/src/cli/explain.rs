@@ -4,14 +4,19 @@ use super::{
     args::{Explain, Global},
     connect,
     error::CliError,
-    ui, usage,
+    ui, usage, which,
 };
 use crate::store::{AttemptRow, DATABASE, Reader, TrialDetail};
 
 /// Prints why a trial is where it is.
 pub(super) async fn run(global: &Global, args: &Explain) -> Result<(), CliError> {
     let reader = Reader::open(&global.home.join(DATABASE)).await?;
-    let trial = reader.trial(reader.find_trial(&args.trial).await?).await?;
+    let instead = |sweep: &str| {
+        format!(
+            "`permafrost status {sweep}` says how far it is, `permafrost results {sweep} --trials` lists its trials"
+        )
+    };
+    let trial = reader.trial(which::trial(&reader, &args.trial, instead).await?).await?;
     if global.json {
         return ui::json(&trial);
     }

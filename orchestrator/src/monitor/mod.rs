@@ -3,5 +3,6 @@
 pub mod advice;
 pub mod estimate;
 pub mod metrics;
+pub(crate) mod process;
 pub mod serve;
 pub mod top;

@@ -17,6 +17,7 @@ use crate::{
     monitor::{
         advice::{Advice, advice},
         estimate::{Durations, time_left},
+        process::is_alive,
     },
     store::{DATABASE, DeviceState, Listed, Reader, StoreError, SweepName, WITHOUT_RESULT, WorkerRow},
 };
@@ -270,9 +271,7 @@ impl Source {
 /// The coordinator that has announced itself and is still there.
 fn coordinator(home: &Path) -> Option<CoordinatorView> {
     let endpoint = Endpoint::read(home).ok()?;
-    let pid = rustix::process::Pid::from_raw(i32::try_from(endpoint.pid).ok()?)?;
-    let gone = rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
-    (!gone).then_some(CoordinatorView { pid: endpoint.pid, address: endpoint.address })
+    is_alive(endpoint.pid).then_some(CoordinatorView { pid: endpoint.pid, address: endpoint.address })
 }
 
 /// The result that each stage is about, out of a sweep's report.

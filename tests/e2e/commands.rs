@@ -253,6 +253,25 @@ fn one_more_worker_helps_and_leaves_with_the_coordinator() {
 }
 
 #[test]
+fn doctor_tries_to_write() {
+    let world = World::new();
+    world.write("file", "");
+    // Where permissions allow everything, as they do for root, and the file system nothing.
+    let homes = if cfg!(target_os = "linux") { &["file/home", "/proc/home"][..] } else { &["file/home"] };
+    for home in homes {
+        let (stdout, _) = world.expect(1, &["--home", home, "doctor", "--json"]);
+        let checks: Value = serde_json::from_str(&stdout).unwrap();
+        let check = checks.as_array().unwrap().iter().find(|check| check["check"] == "home").unwrap();
+        assert_eq!((&check["state"], check["cure"].is_string()), (&"bad".into(), true), "{check}");
+    }
+    let (stdout, _) = world.expect(0, &["doctor"]);
+    assert!(stdout.contains("will be made"), "{stdout}");
+    let left: Vec<_> =
+        std::fs::read_dir(world.folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["file"], "nothing is left behind");
+}
+
+#[test]
 fn doctor_schema_and_completions() {
     let world = World::new();
     let checks = json(&done(), &["doctor"]);

@@ -189,10 +189,7 @@ impl CliError {
             Self::Agent(error) => error.cure(),
             Self::Export(error) => error.cure(),
             Self::Device(error) => error.cure(),
-            Self::Unfinished(_) => Some(
-                "`permafrost explain TRIAL` says more; `permafrost retry --failed` and the same command run them again"
-                    .to_owned(),
-            ),
+            Self::Unfinished(error) => Some(error.cure()),
             Self::NotFound { cure, .. } | Self::Usage { cure, .. } => Some(cure.clone()),
             Self::Figure(error) => error.cure(),
             Self::Unwritable(error) => Some(error.cure()),

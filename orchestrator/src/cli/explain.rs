@@ -4,6 +4,7 @@ use super::{
     args::{Explain, Global},
     connect,
     error::CliError,
+    failures::is_launched_again,
     ui, usage, which,
 };
 use crate::store::{AttemptRow, DATABASE, Reader, TrialDetail};
@@ -100,7 +101,11 @@ fn why(trial: &TrialDetail, coordinated: bool) -> Vec<String> {
             lines.push(format!("hint: {cure}"));
         }
         if trial.state == "failed" {
-            lines.push(format!("then `permafrost retry {}` and launch its sweep again", trial.id.short()));
+            lines.push(if is_launched_again(&trial.state, last.class.as_deref()) {
+                "then launch its sweep again: that tries it again".to_owned()
+            } else {
+                format!("then `permafrost retry {}` and launch its sweep again", trial.id.short())
+            });
         }
     }
     lines

@@ -73,26 +73,24 @@ fn results_come_in_every_form() {
 
 #[test]
 fn what_cannot_be_written_is_told_in_one_way() {
+    let told = |world: &World, arguments: &[&str], option: &str| {
+        let told = error(world, 1, arguments);
+        let message = told["message"].as_str().unwrap();
+        assert!(message.contains("cannot write") && message.contains("is a file, and no folder"), "{told}");
+        assert_eq!(told["cure"], format!("choose another path with {option}"), "{told}");
+        let (_, stderr) = world.expect(1, arguments);
+        assert!(!stderr.contains("os error") && stderr.matches("cannot write").count() == 1, "{stderr}");
+    };
     let world = done();
     world.write("file", "");
-    for arguments in [
-        &["results", "--output", "file/x.csv"][..],
-        &["export", "parquet", "--output", "file/x"],
-        &["export", "tensorboard", "--output", "file/x"],
-        &["figure", "params", "--reference", "rsna", "--output", "file/x.svg"],
-        &["--home", "file/home", "launch", "x.yaml"],
-    ] {
-        // A figure without trials of its own needs no database.
-        let home = if arguments[0] == "figure" { &["--home", "none"][..] } else { &[] };
-        let arguments = [home, arguments].concat();
-        let told = error(&world, 1, &arguments);
-        let message = told["message"].as_str().unwrap();
-        assert!(message.contains("cannot write") && message.contains("file is a file, and no folder"), "{told}");
-        let option = if arguments.contains(&"launch") { "--home" } else { "--output" };
-        assert_eq!(told["cure"], format!("choose another path with {option}"), "{told}");
-        let (_, stderr) = world.expect(1, &arguments);
-        assert!(!stderr.contains("os error") && stderr.matches("cannot write").count() == 1, "{stderr}");
-    }
+    told(&world, &["results", "--output", "file/x.csv"], "--output");
+    told(&world, &["export", "parquet", "--output", "file/x"], "--output");
+    told(&world, &["export", "tensorboard", "--output", "file/x"], "--output");
+    let world = World::new();
+    world.write("home", "");
+    world.write("x.yaml", &noop("index: {value: 1}, steps: {value: 4}"));
+    told(&world, &launch("x.yaml"), "--home");
+    told(&world, &["figure", "params", "--reference", "rsna", "--output", "home/x.svg"], "--output");
 }
 
 #[test]
@@ -256,12 +254,18 @@ fn one_more_worker_helps_and_leaves_with_the_coordinator() {
 fn doctor_tries_to_write() {
     let world = World::new();
     world.write("file", "");
+    let home = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_permafrost"));
+        let output =
+            command.current_dir(world.folder.path()).args(arguments).args(["doctor", "--json"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let checks: Value = serde_json::from_slice(&output.stdout).unwrap();
+        checks.as_array().unwrap().iter().find(|check| check["check"] == "home").unwrap().clone()
+    };
     // Where permissions allow everything, as they do for root, and the file system nothing.
     let homes = if cfg!(target_os = "linux") { &["file/home", "/proc/home"][..] } else { &["file/home"] };
-    for home in homes {
-        let (stdout, _) = world.expect(1, &["--home", home, "doctor", "--json"]);
-        let checks: Value = serde_json::from_str(&stdout).unwrap();
-        let check = checks.as_array().unwrap().iter().find(|check| check["check"] == "home").unwrap();
+    for place in homes {
+        let check = home(&["--home", place]);
         assert_eq!((&check["state"], check["cure"].is_string()), (&"bad".into(), true), "{check}");
     }
     let (stdout, _) = world.expect(0, &["doctor"]);

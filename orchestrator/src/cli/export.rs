@@ -1,7 +1,7 @@
 //! `permafrost export`: results for the tools that people have.
 
 use std::{
-    io::IsTerminal,
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -144,7 +144,9 @@ async fn tensorboard(
 
 fn tensorboard_failed(error: TensorboardError) -> CliError {
     match error {
-        TensorboardError::Io { action: "create" | "write", path, source } => {
+        TensorboardError::Io { action, path, source }
+            if action != "read" || source.kind() == io::ErrorKind::NotADirectory =>
+        {
             Unwritable::new(&path, &source, "--output").into()
         }
         other => ExportError::from(other).into(),

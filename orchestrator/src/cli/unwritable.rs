@@ -40,11 +40,11 @@ fn reason(path: &Path, source: &io::Error) -> String {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let above = path.ancestors().skip(1).find(|path| path.exists());
     match (source.kind(), parent, above) {
+        (io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists, ..) if path.exists() && !path.is_dir() => {
+            "it is a file, and no folder".to_owned()
+        }
         (io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists, _, Some(above)) if !above.is_dir() => {
             format!("{} is a file, and no folder", above.display())
-        }
-        (io::ErrorKind::AlreadyExists, ..) if path.exists() && !path.is_dir() => {
-            "it is a file, and no folder".to_owned()
         }
         (io::ErrorKind::NotFound, Some(parent), _) if !parent.exists() => {
             format!("there is no folder {}", parent.display())
@@ -98,9 +98,11 @@ mod tests {
         let missing = folder.path().join("no");
         assert!(told(&missing.join("x")).ends_with(&format!("x: there is no folder {}", shown(&missing))));
         assert!(told(folder.path()).contains("directory"));
-        let source = std::fs::create_dir_all(&file).unwrap_err();
-        let text = Unwritable::new(&file, &source, "--home").to_string();
-        assert!(text.ends_with("it is a file, and no folder"), "{text}");
+        for folder in [file.clone(), file.join("logs")] {
+            let source = std::fs::create_dir_all(folder).unwrap_err();
+            let text = Unwritable::new(&file, &source, "--home").to_string();
+            assert!(text.ends_with("it is a file, and no folder"), "{text}");
+        }
     }
 
     #[test]

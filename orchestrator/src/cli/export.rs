@@ -1,7 +1,7 @@
 //! `permafrost export`: results for the tools that people have.
 
 use std::{
-    io::{self, IsTerminal},
+    io::IsTerminal,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -98,6 +98,7 @@ async fn tensorboard(
     sweep: &SweepRow,
 ) -> Result<(), CliError> {
     let folder = args.output.clone().unwrap_or_else(|| global.home.join("tensorboard"));
+    std::fs::create_dir_all(&folder).map_err(unwritable(&folder, "--output"))?;
     let mut exporter = Exporter::new(&folder.join(file_name(&sweep.name)));
     let bar = bar(global.json || args.follow);
     let mut all = Pass::default();
@@ -144,9 +145,7 @@ async fn tensorboard(
 
 fn tensorboard_failed(error: TensorboardError) -> CliError {
     match error {
-        TensorboardError::Io { action, path, source }
-            if action != "read" || source.kind() == io::ErrorKind::NotADirectory =>
-        {
+        TensorboardError::Io { action: "create" | "write", path, source } => {
             Unwritable::new(&path, &source, "--output").into()
         }
         other => ExportError::from(other).into(),

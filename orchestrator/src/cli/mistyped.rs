@@ -11,8 +11,10 @@ const CURE: &str = "`permafrost --help` lists verbs and options";
 /// An error of the arguments as JSON: all that clap says of it but the usage, with possible values and tips as its cure.
 pub(super) fn as_json(error: &clap::Error) -> Value {
     let (message, cure) = match error.kind() {
-        // Clap prints the whole help.
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => ("a verb is missing".to_owned(), CURE.to_owned()),
+        // Clap prints the whole help, or a list with verbs that are hidden.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            ("a verb is missing".to_owned(), CURE.to_owned())
+        }
         _ => told(&error.render().to_string()),
     };
     json!({"error": {"message": message, "cure": cure, "code": exit::USAGE}})
@@ -26,7 +28,7 @@ fn told(text: &str) -> (String, String) {
     for line in text[..end].lines().map(str::trim).filter(|line| !line.is_empty()) {
         if let Some(tip) = line.strip_prefix("tip: ") {
             cures.push(tip.to_owned());
-        } else if line.starts_with("[possible values: ") || line.starts_with("[subcommands: ") {
+        } else if line.starts_with("[possible values: ") {
             cures.push(line.trim_matches(['[', ']']).to_owned());
         } else {
             match message.chars().last() {
@@ -66,7 +68,9 @@ mod tests {
         let (message, cure) = error(&["results", "--table", "1", "--trials", "--compare", "seed"]);
         assert!(message.starts_with("the argument '--table <N>' cannot be used with"), "{message}");
         assert_eq!(cure, CURE);
-        assert_eq!(error(&[]), ("a verb is missing".to_owned(), CURE.to_owned()));
+        for none in [&[][..], &["--json"], &["data", "--json"]] {
+            assert_eq!(error(none), ("a verb is missing".to_owned(), CURE.to_owned()), "{none:?}");
+        }
         assert!(error(&["history", "--data", "1"]).0.contains("at least 4 digits"));
     }
 }

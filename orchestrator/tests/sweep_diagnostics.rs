@@ -60,6 +60,7 @@ shows! {
     report_baseline: changed("rows: [label, vision, text]", "rows: [label, vision, text]\n    spread: se\n    baseline: {vision: nothing, fraction: 1.0}");
     missing_keys: "stages:\n  pretrain:\n    parameters: {vision: {value: dinov2-s}}\n";
     variable: "name: x\ndatasets:\n  d: {reader: rsna, root: \"${PERMAFROST_TEST_UNSET}/rsna\"}\nstages:\n  noop: {}\n";
+    metric_wrong_in_both: "name: x\nstages:\n  noop: {metric: {name: valu, goal: biggest}}\n";
     several_at_once: changed("epochs: {value: 5}", "epoch: {value: 5}").replace("fraction: {values", "fraction: {value");
     empty: "";
     two_documents: format!("{GOOD}---\nname: y\n");

@@ -67,7 +67,54 @@ fn results_come_in_every_form() {
     assert_eq!(written.lines().count(), 4, "{written}");
     assert_eq!(error(&world, 1, &["results", "xx"])["cure"], "did you mean `x`?");
     assert!(error(&world, 1, &["results", "--stage", "embed"])["cure"].as_str().unwrap().contains("noop"));
-    error(&world, 1, &["results", "--output", "no/such/folder/x.csv"]);
+    let no_folder = error(&world, 1, &["results", "--output", "no/such/folder/x.csv"]);
+    assert!(no_folder["message"].as_str().unwrap().ends_with("there is no folder no/such/folder"), "{no_folder}");
+}
+
+#[test]
+fn what_cannot_be_written_is_told_in_one_way() {
+    let told = |world: &World, arguments: &[&str], option: &str| {
+        let told = error(world, 1, arguments);
+        let message = told["message"].as_str().unwrap();
+        assert!(message.contains("cannot write") && message.contains("is a file, and no folder"), "{told}");
+        assert_eq!(told["cure"], format!("choose another path with {option}"), "{told}");
+        let (_, stderr) = world.expect(1, arguments);
+        assert!(!stderr.contains("os error") && stderr.matches("cannot write").count() == 1, "{stderr}");
+    };
+    let world = done();
+    world.write("file", "");
+    told(&world, &["results", "--output", "file/x.csv"], "--output");
+    told(&world, &["export", "parquet", "--output", "file/x"], "--output");
+    told(&world, &["export", "tensorboard", "--output", "file/x"], "--output");
+    let world = World::new();
+    world.write("home", "");
+    world.write("x.yaml", &noop("index: {value: 1}, steps: {value: 4}"));
+    told(&world, &launch("x.yaml"), "--home");
+    told(&world, &["figure", "params", "--reference", "rsna", "--output", "home/x.svg"], "--output");
+}
+
+#[test]
+fn what_was_typed_wrong_is_told_to_programs() {
+    let world = World::new();
+    let told = error(&world, 2, &["diff", "a"]);
+    assert_eq!(told["message"], "the following required arguments were not provided: <B>");
+    assert_eq!(error(&world, 2, &["figure", "nosuch"])["cure"], "possible values: params, tsne, curves, fractions");
+    assert!(
+        error(&world, 2, &["history", "--since", "1h", "--until", "2h"])["cure"]
+            .as_str()
+            .unwrap()
+            .contains("--since 2h")
+    );
+    error(&world, 2, &["history", "--data", "1"]);
+}
+
+#[test]
+fn a_worker_needs_a_coordinator() {
+    let world = World::new();
+    std::fs::create_dir(world.home()).unwrap();
+    let told = error(&world, 5, &["worker"]);
+    assert!(told["message"].as_str().unwrap().starts_with("no coordinator runs in "), "{told}");
+    assert_eq!(std::fs::read_dir(world.home()).unwrap().count(), 0, "nothing is left behind");
 }
 
 #[test]
@@ -104,6 +151,17 @@ fn a_trial_is_named_by_its_first_digits() {
     assert!(text.contains("is done") && text.contains("value"), "{text}");
     assert!(error(&world, 1, &["explain", "zzz"])["message"].as_str().unwrap().contains("no trial begins with `zzz`"));
     error(&world, 1, &["explain", ""]);
+    // A sweep is named instead: what is meant is told.
+    for (arguments, cure) in [
+        (&["explain", "x"][..], "permafrost status x"),
+        (&["logs", "x"], "permafrost results x --trials"),
+        (&["cancel", "x"], "permafrost cancel --sweep x"),
+        (&["retry", "x@1"], "permafrost retry --failed --sweep x"),
+    ] {
+        let told = error(&world, 1, arguments);
+        assert!(told["message"].as_str().unwrap().contains("is a sweep"), "{told}");
+        assert!(told["cure"].as_str().unwrap().contains(cure), "{told}");
+    }
 }
 
 #[test]
@@ -190,6 +248,31 @@ fn one_more_worker_helps_and_leaves_with_the_coordinator() {
     world.expect(0, &["drain"]);
     assert_eq!(wait(worker).status.code(), Some(0));
     assert_eq!(wait(child).status.code(), Some(130));
+}
+
+#[test]
+fn doctor_tries_to_write() {
+    let world = World::new();
+    world.write("file", "");
+    let home = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_permafrost"));
+        let output =
+            command.current_dir(world.folder.path()).args(arguments).args(["doctor", "--json"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let checks: Value = serde_json::from_slice(&output.stdout).unwrap();
+        checks.as_array().unwrap().iter().find(|check| check["check"] == "home").unwrap().clone()
+    };
+    // Where permissions allow everything, as they do for root, and the file system nothing.
+    let homes = if cfg!(target_os = "linux") { &["file/home", "/proc/home"][..] } else { &["file/home"] };
+    for place in homes {
+        let check = home(&["--home", place]);
+        assert_eq!((&check["state"], check["cure"].is_string()), (&"bad".into(), true), "{check}");
+    }
+    let (stdout, _) = world.expect(0, &["doctor"]);
+    assert!(stdout.contains("will be made"), "{stdout}");
+    let left: Vec<_> =
+        std::fs::read_dir(world.folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["file"], "nothing is left behind");
 }
 
 #[test]

@@ -17,10 +17,14 @@ use tokio::process::{Child, Command};
 use super::{
     args,
     error::{CliError, exit},
+    unwritable::unwritable,
 };
-use crate::coordinator::{
-    CoordinatorError, HomeError,
-    api::{Control, Controlled},
+use crate::{
+    coordinator::{
+        CoordinatorError, HomeError,
+        api::{Control, Controlled},
+    },
+    monitor::process::is_alive,
 };
 
 /// How long a coordinator may take to answer a ping.
@@ -86,11 +90,6 @@ impl Coordinator {
     }
 }
 
-fn is_alive(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
-}
-
 /// The coordinator that runs, if one does.
 ///
 /// # Errors
@@ -154,9 +153,9 @@ fn spawn(home: &Path, start: &args::Coordinator) -> Result<Child, CliError> {
         move |source| CliError::from(CoordinatorError::from(HomeError::Io { action, path, source }))
     };
     let logs = home.join("logs");
-    fs::create_dir_all(&logs).map_err(failed("create", logs.clone()))?;
+    fs::create_dir_all(&logs).map_err(unwritable(home, "--home"))?;
     let words = words_path(home);
-    let stderr = File::create(&words).map_err(failed("write", words.clone()))?;
+    let stderr = File::create(&words).map_err(unwritable(&words, "--home"))?;
     let program = std::env::current_exe().map_err(failed("find", "the running program".into()))?;
     let mut command = Command::new(&program);
     command.arg("--home").arg(home).args(["--json", "coordinator", "--port", &start.port.to_string()]);

@@ -13,7 +13,7 @@ use super::{
     connect,
     error::CliError,
     status::sweep_named,
-    ui,
+    ui, which,
 };
 use crate::{
     coordinator::{
@@ -31,7 +31,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Runs trials again.
 pub(super) async fn retry(global: &Global, args: &Retry) -> Result<(), CliError> {
     let reader = Reader::open(&global.home.join(DATABASE)).await?;
-    let mut trials = named(&reader, &args.trials).await?;
+    let instead =
+        |sweep: &str| format!("`permafrost retry --failed --sweep {sweep}` runs those without a result again");
+    let mut trials = named(&reader, &args.trials, instead).await?;
     if args.failed {
         let sweep = sweep_named(&reader, args.sweep.as_deref()).await?;
         trials.extend(reader.trials_in(sweep.sweep, &WITHOUT_RESULT).await?);
@@ -51,7 +53,8 @@ pub(super) async fn retry(global: &Global, args: &Retry) -> Result<(), CliError>
 /// Stops trials, or does not start them.
 pub(super) async fn cancel(global: &Global, args: &Cancel) -> Result<(), CliError> {
     let reader = Reader::open(&global.home.join(DATABASE)).await?;
-    let mut trials = named(&reader, &args.trials).await?;
+    let instead = |sweep: &str| format!("`permafrost cancel --sweep {sweep}` cancels all of it");
+    let mut trials = named(&reader, &args.trials, instead).await?;
     if let Some(name) = &args.sweep {
         let sweep = sweep_named(&reader, Some(name)).await?;
         trials.extend(reader.trials_in(sweep.sweep, &["waiting", "ready", "running"]).await?);
@@ -96,10 +99,14 @@ pub(super) async fn ask_to_drain(global: &Global) -> Result<(), CliError> {
     }
 }
 
-async fn named(reader: &Reader, prefixes: &[String]) -> Result<Vec<TrialId>, CliError> {
+async fn named(
+    reader: &Reader,
+    prefixes: &[String],
+    instead: impl Fn(&str) -> String,
+) -> Result<Vec<TrialId>, CliError> {
     let mut trials = Vec::with_capacity(prefixes.len());
     for prefix in prefixes {
-        trials.push(reader.find_trial(prefix).await?);
+        trials.push(which::trial(reader, prefix, &instead).await?);
     }
     Ok(trials)
 }

@@ -2,7 +2,7 @@
 
 mod needs;
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, io, path::Path, process::Command};
 
 use permafrost_worker::{datasets::fetch, device::Device, monitor};
 use serde::Serialize;
@@ -15,9 +15,13 @@ use super::{
 };
 use crate::{
     store::{DATABASE, Reader, SqlValue, StoreError},
-    sweep,
+    sweep::{self, room},
 };
 
+/// With less free space than this, in bytes, not even a database and logs can be written.
+const LEAST_SPACE: u64 = 16 << 20;
+/// What to do about it.
+const NO_ROOM: &str = "free space there, or name a --home on another disk";
 /// Less free space than this is worth a warning.
 const LITTLE_SPACE: u64 = 2 << 30;
 /// The oldest Python that current packages run on.
@@ -127,34 +131,44 @@ fn cards() -> Check {
 }
 
 fn home(home: &Path) -> Check {
-    let existing = home.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
+    let existing = room::existing(home);
     let cure = "name a folder that you may write to with --home";
     if !existing.is_dir() {
         return Check::bad("home", format!("{} is not a folder", existing.display()), cure);
     }
-    match rustix::fs::access(existing, rustix::fs::Access::WRITE_OK) {
+    match try_to_write(existing) {
         Ok(()) if home.exists() => Check::ok("home", format!("{} can be written", home.display())),
         Ok(()) => Check::ok("home", format!("{} will be made", home.display())),
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Check::bad("home", format!("{} cannot be written: {error}", existing.display()), NO_ROOM)
+        }
         Err(error) => Check::bad("home", format!("{} cannot be written: {error}", existing.display()), cure),
     }
 }
 
+/// Makes a folder with a file in it, and removes both: permissions alone do not tell what a file system allows.
+fn try_to_write(folder: &Path) -> io::Result<()> {
+    let own = folder.join(format!(".permafrost-doctor-{}", std::process::id()));
+    fs::create_dir(&own)?;
+    let file = own.join("file");
+    let written = fs::write(&file, "permafrost");
+    fs::remove_file(&file).ok();
+    fs::remove_dir(&own)?;
+    written
+}
+
 /// Whether there is room for `needed` bytes.
 fn space(home: &Path, needed: u64) -> Check {
-    let existing = home.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
-    let Ok(stat) = rustix::fs::statvfs(existing.unwrap_or(Path::new("."))) else {
+    let Ok(free) = room::free_bytes(home) else {
         return Check::note("disk", "free space is not known", "look yourself");
     };
-    let free = stat.f_bavail * stat.f_frsize;
     let found = match needed {
         0 => format!("{} free", ui::bytes(free)),
         needed => format!("{} free, the sweep needs about {}", ui::bytes(free), ui::bytes(needed)),
     };
-    let cure = "free space there, or name a --home on another disk";
     match () {
-        () if free < needed => Check::bad("disk", found, cure),
-        () if free < needed + LITTLE_SPACE => Check::note("disk", found, cure),
+        () if free < needed.max(LEAST_SPACE) => Check::bad("disk", found, NO_ROOM),
+        () if free < needed.saturating_add(LITTLE_SPACE) => Check::note("disk", found, NO_ROOM),
         () => Check::ok("disk", found),
     }
 }

@@ -3,9 +3,9 @@
 use std::{fmt, io, path::PathBuf};
 
 use miette::Diagnostic;
-use permafrost_worker::agent::AgentError;
+use permafrost_worker::{agent::AgentError, error::Error};
 
-use super::{failures::Unfinished, ui};
+use super::{failures::Unfinished, ui, unwritable::Unwritable};
 use crate::{
     coordinator::{CoordinatorError, HomeError},
     figure::FigureError,
@@ -83,7 +83,7 @@ pub enum CliError {
     Figure(FigureError),
     /// A device cannot be used.
     #[error(transparent)]
-    Device(#[from] permafrost_worker::error::Error),
+    Device(#[from] Error),
     /// A file of a user, or the system.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -94,6 +94,12 @@ pub enum CliError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file or folder that a user chose cannot be written.
+    #[error(transparent)]
+    Unwritable(#[from] Unwritable),
+    /// No coordinator runs where one is needed.
+    #[error("no coordinator runs in {}", .0.display())]
+    NoCoordinator(PathBuf),
     /// Something that a user named is not there.
     #[error("{what}")]
     NotFound {
@@ -159,8 +165,10 @@ impl CliError {
             )
             | Self::Serve(ServeError::Listen { .. })
             | Self::OtherVersion { .. }
-            | Self::Device(_)
+            | Self::NoCoordinator(_)
             | Self::Agent(_) => exit::COORDINATOR,
+            // Files are the user's, whoever reads them.
+            Self::Device(error) if !matches!(error, Error::Io { .. }) => exit::COORDINATOR,
             _ => exit::FAILED,
         }
     }
@@ -181,12 +189,13 @@ impl CliError {
             Self::Agent(error) => error.cure(),
             Self::Export(error) => error.cure(),
             Self::Device(error) => error.cure(),
-            Self::Unfinished(_) => Some(
-                "`permafrost explain TRIAL` says more; `permafrost retry --failed` and the same command run them again"
-                    .to_owned(),
-            ),
+            Self::Unfinished(error) => Some(error.cure()),
             Self::NotFound { cure, .. } | Self::Usage { cure, .. } => Some(cure.clone()),
             Self::Figure(error) => error.cure(),
+            Self::Unwritable(error) => Some(error.cure()),
+            Self::NoCoordinator(_) => {
+                Some("start one with `permafrost launch FILE`, or name its home folder with --home".to_owned())
+            }
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Some("check the path".to_owned()),
                 io::ErrorKind::PermissionDenied => Some("check its permissions".to_owned()),

@@ -4,14 +4,20 @@ use super::{
     args::{Explain, Global},
     connect,
     error::CliError,
-    ui, usage,
+    failures::is_launched_again,
+    ui, usage, which,
 };
 use crate::store::{AttemptRow, DATABASE, Reader, TrialDetail};
 
 /// Prints why a trial is where it is.
 pub(super) async fn run(global: &Global, args: &Explain) -> Result<(), CliError> {
     let reader = Reader::open(&global.home.join(DATABASE)).await?;
-    let trial = reader.trial(reader.find_trial(&args.trial).await?).await?;
+    let instead = |sweep: &str| {
+        format!(
+            "`permafrost status {sweep}` says how far it is, `permafrost results {sweep} --trials` lists its trials"
+        )
+    };
+    let trial = reader.trial(which::trial(&reader, &args.trial, instead).await?).await?;
     if global.json {
         return ui::json(&trial);
     }
@@ -95,7 +101,11 @@ fn why(trial: &TrialDetail, coordinated: bool) -> Vec<String> {
             lines.push(format!("hint: {cure}"));
         }
         if trial.state == "failed" {
-            lines.push(format!("then `permafrost retry {}` and launch its sweep again", trial.id.short()));
+            lines.push(if is_launched_again(&trial.state, last.class.as_deref()) {
+                "then launch its sweep again: that tries it again".to_owned()
+            } else {
+                format!("then `permafrost retry {}` and launch its sweep again", trial.id.short())
+            });
         }
     }
     lines

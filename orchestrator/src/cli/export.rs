@@ -15,6 +15,7 @@ use super::{
     error::CliError,
     status::sweep_named,
     ui,
+    unwritable::{Unwritable, unwritable, unwritten},
 };
 use crate::{
     report::export::{
@@ -97,6 +98,7 @@ async fn tensorboard(
     sweep: &SweepRow,
 ) -> Result<(), CliError> {
     let folder = args.output.clone().unwrap_or_else(|| global.home.join("tensorboard"));
+    std::fs::create_dir_all(&folder).map_err(unwritable(&folder, "--output"))?;
     let mut exporter = Exporter::new(&folder.join(file_name(&sweep.name)));
     let bar = bar(global.json || args.follow);
     let mut all = Pass::default();
@@ -107,7 +109,7 @@ async fn tensorboard(
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         };
-        let pass = exporter.pass(reader, sweep.sweep, now(), progress).await.map_err(ExportError::from)?;
+        let pass = exporter.pass(reader, sweep.sweep, now(), progress).await.map_err(tensorboard_failed)?;
         all = Pass { values: all.values + pass.values, changed: all.changed + pass.changed, ..pass };
         if !args.follow || finished {
             break;
@@ -139,6 +141,15 @@ async fn tensorboard(
         ));
     }
     Ok(())
+}
+
+fn tensorboard_failed(error: TensorboardError) -> CliError {
+    match error {
+        TensorboardError::Io { action: "create" | "write", path, source } => {
+            Unwritable::new(&path, &source, "--output").into()
+        }
+        other => ExportError::from(other).into(),
+    }
 }
 
 /// The user's name of a sweep as a name of a folder.
@@ -217,11 +228,7 @@ async fn parquet(global: &Global, args: &ExportParquet, reader: &Reader, sweep: 
         ("results.parquet", tables::results(reader, sweep).await.map_err(failed)?),
         ("curves.parquet", tables::curves(reader, sweep, now()).await.map_err(failed)?),
     ];
-    std::fs::create_dir_all(&folder).map_err(|source| CliError::Io {
-        action: "create",
-        path: folder.clone(),
-        source,
-    })?;
+    std::fs::create_dir_all(&folder).map_err(unwritable(&folder, "--output"))?;
     let mut written: Vec<(PathBuf, usize)> = Vec::new();
     for (name, table) in tables {
         let path = folder.join(name);
@@ -239,5 +246,5 @@ async fn parquet(global: &Global, args: &ExportParquet, reader: &Reader, sweep: 
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    Ok(files::write_atomic(path, |out| out.write_all(bytes))?)
+    files::write_atomic(path, |out| out.write_all(bytes)).map_err(unwritten(path, "--output"))
 }

@@ -18,6 +18,10 @@ pub struct Unfinished {
     total: i64,
     reasons: Vec<Reason>,
     more: usize,
+    /// Whether launching again tries some of them again.
+    launched_again: bool,
+    /// Whether it does not try others.
+    retried_by_hand: bool,
 }
 
 /// What went wrong with some trials.
@@ -33,6 +37,16 @@ pub(super) struct Reason {
     pub(super) cure: Option<String>,
     /// Stage and short identity of each trial.
     pub(super) trials: Vec<String>,
+}
+
+/// Whether launching a sweep runs a trial again that ended so: it was cancelled, or it lacked something that may be there by now. What
+/// failed by a bug, or diverged, would do so again.
+pub(super) fn is_launched_again(state: &str, class: Option<&str>) -> bool {
+    match state {
+        "cancelled" => true,
+        "failed" => matches!(class, Some("transient" | "resources" | "input")),
+        _ => false,
+    }
 }
 
 /// Failures with equal causes together, in the order of the plan.
@@ -56,7 +70,22 @@ impl Unfinished {
         let mut reasons = reasons(failures);
         let more = reasons.len().saturating_sub(MAX_REASONS);
         reasons.truncate(MAX_REASONS);
-        Self { without, total, reasons, more }
+        let again = |row: &FailureRow| is_launched_again(&row.state, row.class.as_deref());
+        let launched_again = failures.iter().any(again);
+        let retried_by_hand = !failures.iter().all(again);
+        Self { without, total, reasons, more, launched_again, retried_by_hand }
+    }
+
+    /// What to do about it.
+    pub(super) fn cure(&self) -> String {
+        let again = match (self.launched_again, self.retried_by_hand) {
+            (true, false) => "the same command tries them again",
+            (true, true) => {
+                "the same command tries those again that lacked something, after `permafrost retry --failed` the others too"
+            }
+            (false, _) => "`permafrost retry --failed` and the same command run them again",
+        };
+        format!("`permafrost explain TRIAL` says more; {again}")
     }
 }
 
@@ -92,5 +121,28 @@ impl fmt::Display for Reason {
             write!(f, ": {message}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(state: &str, class: Option<&str>) -> FailureRow {
+        let id = "0123456789abcdef".to_owned();
+        let class = class.map(str::to_owned);
+        let parameters = "{}".to_owned();
+        FailureRow { stage: "a".to_owned(), id, state: state.to_owned(), parameters, class, message: None, cure: None }
+    }
+
+    #[test]
+    fn the_cure_is_what_launch_does() {
+        let cure = |rows: &[FailureRow]| Unfinished::new(rows.len() as i64, 9, rows).cure();
+        let full = row("failed", Some("resources"));
+        assert!(cure(&[full.clone(), row("cancelled", None)]).ends_with("; the same command tries them again"));
+        assert!(cure(&[row("failed", Some("bug"))]).contains("`permafrost retry --failed` and the same command"));
+        assert!(cure(&[row("diverged", None)]).contains("`permafrost retry --failed` and the same command"));
+        let both = cure(&[full, row("diverged", None)]);
+        assert!(both.contains("lacked something") && both.contains("retry --failed"), "{both}");
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use permafrost_worker::files::write_atomic;
 use serde_json::json;
 
-use super::{args, error::CliError, results::StoredReport, ui, which::sweep_at};
+use super::{args, error::CliError, results::StoredReport, ui, unwritable::unwritten, which::sweep_at};
 use crate::{
     figure::{self, DPI, Figure, FigureError, Reference, Request},
     store::{DATABASE, Reader, StoreError, SweepRow},
@@ -29,7 +29,7 @@ pub(super) async fn run(global: &args::Global, args: &args::Figure) -> Result<()
         paths.extend(usual_paths(&folder(&global.home, sweep.as_deref().unwrap_or("paper")), name));
     }
     for path in &paths {
-        write(&figure, path, args.dpi)?;
+        write(&figure, path, args.dpi, "--output")?;
         if !global.json && path.as_os_str() != "-" {
             ui::out(path.display())?;
         }
@@ -69,7 +69,7 @@ pub(super) async fn of_sweep(home: &Path, reader: &Reader, sweep: &SweepRow, qui
         match figure::draw(reader, sweep, &Request::of_spec(spec)).await {
             Ok(figure) => {
                 for path in usual_paths(&folder, &spec.name) {
-                    write(&figure, &path, DPI.2)?;
+                    write(&figure, &path, DPI.2, "--home")?;
                 }
                 names.push(spec.name.as_str());
             }
@@ -128,7 +128,8 @@ impl Form {
     }
 }
 
-fn write(figure: &Figure, path: &Path, dpi: u32) -> Result<(), CliError> {
+/// `option` names another path.
+fn write(figure: &Figure, path: &Path, dpi: u32, option: &'static str) -> Result<(), CliError> {
     let bytes = match Form::of(path)? {
         Form::Svg => figure.svg.as_str().as_bytes().to_vec(),
         Form::Png => figure.svg.to_png(dpi)?,
@@ -141,6 +142,5 @@ fn write(figure: &Figure, path: &Path, dpi: u32) -> Result<(), CliError> {
     // A name alone has no folder to make.
     let path =
         std::path::absolute(path).map_err(|source| CliError::Io { action: "find", path: path.to_owned(), source })?;
-    write_atomic(&path, |out| out.write_all(&bytes))?;
-    Ok(())
+    write_atomic(&path, |out| out.write_all(&bytes)).map_err(unwritten(&path, option))
 }

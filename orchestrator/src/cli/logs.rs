@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{
     args::{Global, Logs},
     error::CliError,
-    logging, ui,
+    logging, ui, which,
 };
 use crate::store::{DATABASE, Reader};
 
@@ -40,7 +40,12 @@ pub(super) async fn run(global: &Global, args: &Logs) -> Result<(), CliError> {
 
 async fn attempt_log(global: &Global, prefix: &str, attempt: Option<u32>) -> Result<PathBuf, CliError> {
     let reader = Reader::open(&global.home.join(DATABASE)).await?;
-    let trial = reader.trial(reader.find_trial(prefix).await?).await?;
+    let instead = |sweep: &str| {
+        format!(
+            "name one of its trials, which `permafrost results {sweep} --trials` lists; without a name the coordinator's log is printed"
+        )
+    };
+    let trial = reader.trial(which::trial(&reader, prefix, instead).await?).await?;
     let attempts: Vec<u32> = trial.attempts.iter().map(|attempt| attempt.attempt).collect();
     let Some(&last) = attempts.last() else {
         let why = trial.why_waiting.unwrap_or(trial.state);

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{args::Output, error::CliError, ui};
+use super::{args::Output, error::CliError, ui, unwritable::unwritable};
 use crate::report::{Format, Table, render, to_parquet};
 
 /// Writes tables. `json` makes the document of a verb out of them.
@@ -48,5 +48,5 @@ fn bytes(bytes: &[u8], path: Option<&Path>) -> Result<(), CliError> {
 }
 
 fn saved(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    fs::write(path, bytes).map_err(|source| CliError::Io { action: "write", path: path.to_owned(), source })
+    fs::write(path, bytes).map_err(unwritable(path, "--output"))
 }

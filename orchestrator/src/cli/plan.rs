@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     store::{DATABASE, Reader, StoreError},
-    sweep::{self, Missing, Plan},
+    sweep::{
+        self, Missing, Plan,
+        room::{self, Shortage},
+    },
 };
 
 /// What the database knows of a plan.
@@ -54,6 +57,12 @@ pub(super) async fn run(global: &Global, args: &Arguments) -> Result<(), CliErro
     ui::out(ui::grid(&headers, table.collect(), &[1, 2, 3, 4, 5]))?;
     let disk: u64 = rows.iter().map(|row| row.disk_bytes).sum();
     ui::out(format_args!("\nestimated: {} more on disk", ui::bytes(disk)))?;
+    // What cannot be told, `doctor` says.
+    if let Ok(free) = room::free_bytes(&global.home)
+        && let Some(shortage) = Shortage::of(disk, free)
+    {
+        ui::say(format_args!("warning: {shortage}; {}", shortage.cure()));
+    }
     if args.trials {
         list(&plan, &known)?;
     }

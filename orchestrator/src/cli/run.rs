@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use serde_json::json;
 
 use super::{
     args::{Args, Data, Global, Verb},
@@ -11,7 +10,7 @@ use super::{
     error::{CliError, exit},
     explain, export, figure, history, launch,
     logging::{self, LogFile},
-    logs, plan, results, schema, serve, sql, status, top, ui, worker,
+    logs, mistyped, plan, results, schema, serve, sql, status, top, ui, when, worker,
 };
 
 /// The program.
@@ -20,9 +19,8 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return usage(&error),
     };
-    start_logging(&global, &verb);
     let json = global.json;
-    match run(global, verb) {
+    match checked(&global, &verb).and_then(|()| run(global, verb)) {
         Ok(()) => ExitCode::from(exit::OK),
         Err(error) => {
             ui::error(&error, json);
@@ -34,15 +32,24 @@ pub fn main() -> ExitCode {
 /// Help, version, or what is wrong with the arguments; in JSON where that was asked for.
 fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && std::env::args().any(|argument| argument == "--json") {
-        let message = error.to_string();
-        let message = message.trim_start_matches("error: ").lines().next().unwrap_or_default();
-        let value = json!({"error": {"message": message, "cure": "`permafrost --help` lists verbs and options", "code": exit::USAGE}});
-        ui::say(value);
+        ui::say(mistyped::as_json(error));
     } else {
         // Nobody is left to tell when this fails.
         error.print().ok();
     }
     ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::OK })
+}
+
+/// Before anything is written, a log included.
+fn checked(global: &Global, verb: &Verb) -> Result<(), CliError> {
+    match verb {
+        Verb::History(args) => when::in_order(args.since.as_deref(), args.until.as_deref())?,
+        // The coordinator starts its own before others can find it.
+        Verb::Worker(args) if !args.exit_with_parent => worker::checked(&global.home)?,
+        _ => {}
+    }
+    start_logging(global, verb);
+    Ok(())
 }
 
 fn start_logging(global: &Global, verb: &Verb) {

@@ -11,7 +11,7 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use serde::Serialize;
 use serde_json::json;
 
-use super::error::CliError;
+use super::{error::CliError, unwritable};
 use crate::{report::Style, sweep::Problem};
 
 /// Columns of a page that is not a terminal.
@@ -54,7 +54,7 @@ pub(super) fn error(error: &CliError, as_json: bool) {
         }
         say(json!({"error": value}));
     } else {
-        say(rendered(error).trim_end());
+        say(rendered(error, unwritable::says_its_causes(error)).trim_end());
     }
 }
 
@@ -66,8 +66,8 @@ fn told(problem: &Problem, text: &str) -> serde_json::Value {
     json!({"message": problem.message, "code": problem.code, "cure": problem.help, "line": line, "column": column})
 }
 
-/// A diagnostic as it is shown on standard error.
-pub(super) fn rendered(diagnostic: &dyn Diagnostic) -> String {
+/// A diagnostic as it is shown on standard error; causes in lines of their own unless its message says them.
+pub(super) fn rendered(diagnostic: &dyn Diagnostic, says_its_causes: bool) -> String {
     let terminal = io::stderr().is_terminal();
     let theme = match (terminal, std::env::var_os("NO_COLOR").is_some()) {
         (true, false) => GraphicalTheme::unicode(),
@@ -79,6 +79,9 @@ pub(super) fn rendered(diagnostic: &dyn Diagnostic) -> String {
         Some(width) if terminal => handler.with_width(width),
         _ => handler.with_wrap_lines(false).with_width(PAGE),
     };
+    if says_its_causes {
+        handler = handler.without_cause_chain();
+    }
     let mut text = String::new();
     match handler.render_report(&mut text, diagnostic) {
         Ok(()) => text,

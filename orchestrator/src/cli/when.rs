@@ -16,6 +16,21 @@ pub(super) fn parse(text: &str) -> Result<i64, CliError> {
     })
 }
 
+/// Whether two moments that limit a time leave any.
+///
+/// # Errors
+/// [`CliError::Usage`]: one is no moment, or nothing is between them.
+pub(super) fn in_order(since: Option<&str>, until: Option<&str>) -> Result<(), CliError> {
+    if let (Some(since), Some(until)) = (since, until)
+        && parse(since)? >= parse(until)?
+    {
+        let what = format!("--since {since} is not before --until {until}");
+        let cure = format!("name the earlier moment first: --since {until} --until {since}");
+        return Err(CliError::Usage { what, cure });
+    }
+    Ok(())
+}
+
 fn read(text: &str, now: i64, zone: &TimeZone) -> Option<i64> {
     if let Some((number, unit)) = text.char_indices().last().map(|(at, unit)| (&text[..at], unit))
         && let Ok(number) = number.parse::<u32>()
@@ -54,5 +69,13 @@ mod tests {
         for wrong in ["", "yesterday", "7y", "-3d", "2026-13-01", "d"] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn time_goes_on() {
+        assert!(in_order(Some("2h"), Some("1h")).is_ok() && in_order(Some("1h"), None).is_ok());
+        let error = in_order(Some("1h"), Some("2h")).unwrap_err();
+        assert_eq!(error.cure().as_deref(), Some("name the earlier moment first: --since 2h --until 1h"));
+        assert!(in_order(Some("2026-03-01"), Some("2026-03-01")).is_err());
     }
 }

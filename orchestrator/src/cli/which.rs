@@ -1,7 +1,9 @@
 //! What a user named: sweeps and their revisions.
 
+use permafrost_worker::id::TrialId;
+
 use super::{error::CliError, status::sweep_named};
-use crate::store::{Reader, SweepRow};
+use crate::store::{Reader, StoreError, SweepRow};
 
 /// Revisions that are named in a cure.
 const NAMED: usize = 10;
@@ -19,6 +21,26 @@ pub(super) fn split(text: &str) -> Result<(&str, Option<i64>), CliError> {
             cure: format!("revisions are counted from 1: {name}@1"),
         }),
     }
+}
+
+/// A trial by the first digits of its identity. `instead` says, for the name of a sweep, what is to be used.
+///
+/// # Errors
+/// [`CliError::NotFound`] when a sweep is called so; [`CliError::Store`] when nothing is, or several trials begin so.
+pub(super) async fn trial(
+    reader: &Reader,
+    digits: &str,
+    instead: impl FnOnce(&str) -> String,
+) -> Result<TrialId, CliError> {
+    let error = match reader.find_trial(digits).await {
+        Err(error @ StoreError::NoSuchTrial(_)) => error,
+        found => return Ok(found?),
+    };
+    let name = digits.split_once('@').map_or(digits, |(name, _)| name);
+    if name.is_empty() || reader.latest(Some(name)).await?.is_none() {
+        return Err(error.into());
+    }
+    Err(CliError::NotFound { what: format!("`{digits}` is a sweep, and no trial begins so"), cure: instead(name) })
 }
 
 /// A sweep by `NAME`, `NAME@REVISION`, or name and revision apart; the latest revision without one, and without a name the sweep launched last.

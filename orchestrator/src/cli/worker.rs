@@ -1,14 +1,40 @@
 //! `permafrost worker`.
 
-use std::io::Read;
+use std::{
+    io::{self, Read},
+    path::Path,
+};
 
-use permafrost_worker::{agent, device::Device};
+use permafrost_worker::{
+    agent::{self, AgentError, Endpoint},
+    device::Device,
+};
 
 use super::{
     args::{Global, Worker},
     connect,
     error::{CliError, exit},
 };
+use crate::monitor::process::is_alive;
+
+/// Whether there is a coordinator to work for.
+///
+/// # Errors
+/// [`CliError::NoCoordinator`]; others when its files cannot be read.
+pub(super) fn checked(home: &Path) -> Result<(), CliError> {
+    let nobody = || CliError::NoCoordinator(home.to_owned());
+    match Endpoint::read(home) {
+        // One that was killed leaves its address.
+        Ok(endpoint) if is_alive(endpoint.pid) => Ok(()),
+        Ok(_) => Err(nobody()),
+        Err(AgentError::NoEndpoint { source, .. })
+            if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Err(nobody())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
 
 /// Runs a worker until the coordinator lets it go.
 pub(super) async fn run(global: &Global, args: Worker) -> Result<(), CliError> {

@@ -1,5 +1,7 @@
 //! From the database to a figure.
 
+use std::collections::BTreeSet;
+
 use permafrost_worker::{files, train::project::COORDINATES};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -171,13 +173,19 @@ fn stage(sweep: &SweepRow, request: &Request) -> Result<StagePlan, FigureError> 
         (Some(stage), _) if fits.contains(&stage.kind) => Ok(stage.clone()),
         (Some(stage), _) => Err(FigureError::NoStage {
             what: format!(
-                "a figure of kind `{}` is about a {} stage, and `{}` is a {} stage",
+                "a figure of kind `{}` is about stages of kind {}, and `{}` is of kind {}",
                 request.kind.name(),
                 kinds(),
                 stage.name,
                 stage.kind.name()
             ),
-            cure: format!("name another `--stage`: there are {}", names()),
+            cure: match stored.stages.iter().filter(|stage| fits.contains(&stage.kind)).collect::<Vec<_>>() {
+                fitting if fitting.is_empty() => "name another sweep: no stage of this one fits".to_owned(),
+                fitting => {
+                    let names: Vec<&str> = fitting.iter().map(|stage| stage.name.as_str()).collect();
+                    format!("name another `--stage`: {}", names.join(", "))
+                }
+            },
         }),
         (None, Some(name)) => Err(FigureError::NoStage {
             what: format!("sweep `{}` has no stage `{name}`", sweep.name),
@@ -298,7 +306,13 @@ impl On<'_> {
         metrics.sort_by_key(|name| (!name.ends_with("loss"), !name.starts_with("train"), name.clone()));
         if let Some(name) = wanted.filter(|_| metrics.is_empty()) {
             let what = format!("no trial of stage `{}` has reported `{name}`", self.stage.name);
-            return Err(data(what, "leave `--metric` out to see all that is reported"));
+            let all = self.reader.curves(&ids, None).await?;
+            let known: BTreeSet<&str> = all.iter().map(|point| point.metric.as_str()).collect();
+            let cure = match known.is_empty() {
+                true => "wait for the first values: nothing is reported yet".to_owned(),
+                false => format!("there are {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+            };
+            return Err(data(what, cure));
         }
         let ranking = self.stage.metric.clone().map(|metric| (metric, self.stage.maximize));
         let title = self.request.title.clone();

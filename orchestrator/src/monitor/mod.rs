@@ -4,5 +4,6 @@ pub mod advice;
 pub mod coordinator;
 pub mod estimate;
 pub mod metrics;
+pub(crate) mod process;
 pub mod serve;
 pub mod top;

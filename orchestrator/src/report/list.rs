@@ -80,6 +80,7 @@ impl List {
         }
         let reals = values.iter().filter(|value| value.is_f64()).filter_map(|value| value.as_f64());
         let precision = number::Precision::of(reals.clone(), self.columns[column].digits);
+        let precision = precision.without_zeros(reals.clone());
         // Numbers of very different size in one column, such as all results of a trial, are rounded each for itself.
         let sizes = reals.map(f64::abs).filter(|size| *size > 0.0);
         let alike = sizes.clone().fold(0.0, f64::max) < 1e3 * sizes.fold(f64::INFINITY, f64::min);

@@ -82,6 +82,16 @@ impl Precision {
         }
     }
 
+    /// Without decimals that are zeros in all these numbers.
+    pub(super) fn without_zeros(self, numbers: impl Iterator<Item = f64>) -> Self {
+        let Self::Fixed(decimals) = self else { return self };
+        let needed = |number: f64| {
+            let text = self.show(number);
+            text.split_once('.').map_or(0, |(_, digits)| digits.trim_end_matches('0').len())
+        };
+        Self::Fixed(numbers.map(needed).max().unwrap_or(decimals))
+    }
+
     /// A number.
     pub(super) fn show(self, number: f64) -> String {
         let text = match self {

@@ -145,7 +145,9 @@ impl StoreError {
                 "put a backup in its place, or save what can be read: sqlite3 {} .recover",
                 path.display()
             )),
-            Self::NoSuchTrial(_) => Some("`permafrost results` and `permafrost status` list trials".to_owned()),
+            Self::NoSuchTrial(_) => {
+                Some("`permafrost results --trials` lists the trials of a sweep, with their identities".to_owned())
+            }
             Self::Ambiguous { .. } => Some("give more digits".to_owned()),
             Self::Statement(_) => {
                 Some("`permafrost sql` only reads; docs/database.md lists tables and views".to_owned())

@@ -25,6 +25,7 @@ mod top;
 mod trials;
 mod usage;
 mod watch;
+mod words;
 mod writer;
 
 pub use change::{
@@ -49,6 +50,7 @@ pub use timeline::{ActiveSpan, ArrayRow, DeviceBucket, Follower, Glance, KnownDe
 pub use top::{Listed, SweepName, Tail, TrialLine};
 pub use trials::{ArtifactRow, AttemptRow, EventRow, InputRow, PlaceRow, TrialDetail};
 pub use watch::{DeviceIncident, DeviceState, RunningKind, TrialUsage, Watched, Work};
+pub use words::Words;
 pub use writer::{Commit, Store};
 
 /// Name of the database in a home folder.

@@ -1,10 +1,14 @@
 //! What `top` shows of a sweep: bounded answers, cheap enough to be asked for each second.
 
+use futures_util::TryStreamExt;
 use serde::Serialize;
 use serde_json::json;
 use sqlx::FromRow;
 
-use super::{error::StoreError, reader::Reader};
+use super::{error::StoreError, live::LogRow, reader::Reader, words::Words};
+
+/// Events among which those of a sweep are looked for: this is done each second.
+const EVENTS_LOOKED_AT: i64 = 20_000;
 
 /// A sweep's name, without its file.
 #[derive(Clone, Debug, Serialize, FromRow)]
@@ -58,7 +62,7 @@ pub struct Listed<'a> {
     pub stage: Option<&'a str>,
     /// In one of these states; empty: in any.
     pub states: &'a [&'a str],
-    /// Whose identity begins with this, or whose stage, state or parameters have it somewhere.
+    /// Whose identity, stage, state or parameters these [`Words`] fit.
     pub filter: &'a str,
     /// The result that is shown.
     pub metric: Option<&'a str>,
@@ -89,22 +93,50 @@ impl Reader {
         listed: &Listed<'_>,
         at_most: i64,
     ) -> Result<Vec<TrialLine>, StoreError> {
-        sqlx::query_as(
+        let words = Words::of(listed.filter);
+        // Words are looked for here, so that they mean the same in every list; without any, SQLite ends at the limit.
+        let limit = if words.is_empty() { at_most } else { -1 };
+        let mut rows = sqlx::query_as(
             "SELECT st.stage, t.id, t.state, st.parameters, t.ended, r.value, a.message, a.cure
              FROM sweep_trials st JOIN trials t USING (trial)
-             LEFT JOIN results r ON r.trial = t.trial AND r.name = ?5 AND t.state = 'done'
+             LEFT JOIN results r ON r.trial = t.trial AND r.name = ?4 AND t.state = 'done'
              LEFT JOIN attempts a ON a.trial = t.trial AND a.attempt = t.attempts AND t.state <> 'done'
              WHERE st.sweep = ?1 AND (?2 IS NULL OR st.stage = ?2)
                AND (?3 = '[]' OR t.state IN (SELECT value FROM json_each(?3)))
-               AND (?4 = '' OR instr(t.id, lower(?4)) = 1 OR instr(lower(st.stage || ' ' || t.state || ' ' || st.parameters), lower(?4)) > 0)
-             ORDER BY CASE WHEN ?6 THEN -t.ended END, st.position, st.stage LIMIT ?7",
+             ORDER BY CASE WHEN ?5 THEN -t.ended END, st.position, st.stage LIMIT ?6",
         )
         .bind(sweep)
         .bind(listed.stage)
         .bind(json!(listed.states).to_string())
-        .bind(listed.filter)
         .bind(listed.metric)
         .bind(listed.latest_first)
+        .bind(limit)
+        .fetch(&self.pool);
+        let mut lines: Vec<TrialLine> = Vec::new();
+        while (lines.len() as i64) < at_most
+            && let Some(line) = rows.try_next().await.map_err(|error| self.failed(error))?
+        {
+            let line: TrialLine = line;
+            if words.fit(&line.id, &[&line.stage, &line.state], &line.parameters) {
+                lines.push(line);
+            }
+        }
+        Ok(lines)
+    }
+
+    /// Events of the trials of a sweep, and those of no trial, newest first; among the last [`EVENTS_LOOKED_AT`] of the database.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn events_of(&self, sweep: i64, at_most: i64) -> Result<Vec<LogRow>, StoreError> {
+        sqlx::query_as(
+            "SELECT e.event, e.at, e.kind, t.id, e.attempt, e.detail
+             FROM (SELECT * FROM events ORDER BY event DESC LIMIT ?2) e LEFT JOIN trials t USING (trial)
+             WHERE e.trial IS NULL OR EXISTS (SELECT 1 FROM sweep_trials st WHERE st.trial = e.trial AND st.sweep = ?1)
+             ORDER BY e.event DESC LIMIT ?3",
+        )
+        .bind(sweep)
+        .bind(EVENTS_LOOKED_AT)
         .bind(at_most)
         .fetch_all(&self.pool)
         .await

@@ -110,7 +110,7 @@ fn stage(
     };
     if !fits.contains(&stages[at].kind) {
         let message =
-            format!("a figure of kind `{figure}` is about a {} stage, not {}", kinds(), stages[at].kind.name());
+            format!("a figure of kind `{figure}` is about stages of kind {}, not {}", kinds(), stages[at].kind.name());
         check.report("sweep::conflict", node.span, message, "here", None);
         return None;
     }

@@ -14,6 +14,7 @@ mod plan;
 mod read;
 mod registry;
 mod report;
+pub mod room;
 mod schema;
 mod search;
 mod stages;
@@ -23,6 +24,7 @@ mod yaml;
 pub use error::{Problem, SweepErrors};
 pub use figures::WIDTHS_MM as FIGURE_WIDTHS_MM;
 pub use load::{load, parse};
+pub(crate) use registry::READERS;
 pub use registry::model_of as encoder_of_repository;
 pub use schema::schema;
 pub use types::{

@@ -13,7 +13,7 @@ pub(super) const POOLINGS: &[(&str, Pooling)] =
 /// How values are kept.
 pub(super) const DTYPES: &[(&str, Dtype)] = &[("f32", Dtype::F32), ("f16", Dtype::F16), ("bf16", Dtype::Bf16)];
 /// Readers.
-pub(super) const READERS: &[&str] = &["open-i", "mimic-cxr", "rsna", "covidx", "siim", "table"];
+pub(crate) const READERS: &[&str] = &["open-i", "mimic-cxr", "rsna", "covidx", "siim", "table"];
 /// Labels of the Open-i collection: MeSH main headings of its reports.
 pub(super) const OPEN_I_LABELS: &[&str] = &["normal", "cardiomegaly", "pleural-effusion", "opacity", "atelectasis"];
 /// The one label of the RSNA challenge.

@@ -186,7 +186,7 @@ fn from(node: &Node, kind: Kind, before: &[Stage], check: &mut Check) -> Option<
     let fits =
         matches!((kind, before[at].kind), (Kind::Classify | Kind::Project, Kind::Pretrain) | (Kind::Noop, Kind::Noop));
     if !fits {
-        let message = format!("a {} stage cannot build on a {} stage", kind.name(), before[at].kind.name());
+        let message = format!("a stage of kind {} cannot build on one of kind {}", kind.name(), before[at].kind.name());
         check.report("sweep::unsupported", node.span, message, "here", None);
         return None;
     }
@@ -277,11 +277,16 @@ fn metric(map: &Map<'_>, kind: Kind, results: &[&'static str], check: &mut Check
         return Some(main.map(|name| ((*name).to_owned(), usual(name))));
     };
     let metric = check.map(node, "`metric`", keys::METRIC);
-    let name = check.choice(metric.get("name")?, "result", results)?;
-    let goal = match metric.get("goal") {
+    // Both are looked at before either ends it, so that both are told.
+    let name = metric.get("name").and_then(|node| check.choice(node, "result", results));
+    let goal = metric.get("goal").map(|node| check.choice(node, "goal", &["minimize", "maximize"]));
+    let name = name?;
+    let goal = match goal {
         None => usual(&name),
-        Some(node) if check.choice(node, "goal", &["minimize", "maximize"])? == "maximize" => Goal::Maximize,
-        Some(_) => Goal::Minimize,
+        Some(goal) => match goal?.as_str() {
+            "maximize" => Goal::Maximize,
+            _ => Goal::Minimize,
+        },
     };
     Some(Some((name, goal)))
 }

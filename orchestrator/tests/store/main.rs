@@ -10,3 +10,4 @@ mod sql;
 mod submit;
 mod support;
 mod views;
+mod watching;

@@ -17,14 +17,14 @@ use crate::{
         error::CliError,
         plan, ui,
     },
-    sweep::{Missing, Plan, PlannedTrial},
+    sweep::{Missing, Plan, PlannedTrial, room},
 };
 
 /// Checks all that `plan` needs and has not yet.
 pub(super) async fn checks(global: &Global, args: &Doctor, plan: &Plan) -> Result<Vec<Check>, CliError> {
     let done = plan::done(global, plan).await?;
     let mut checks: Vec<Check> = args.devices.iter().map(|name| device(name, needed(plan, &done))).collect();
-    checks.push(space(&global.home, left(plan, &done)));
+    checks.push(space(&global.home, room::left_bytes(plan, &done)));
     // The hub is asked over the network, which takes its time.
     let weights = tokio::task::block_in_place(|| weights(plan, &done));
     checks.extend(weights);
@@ -37,12 +37,6 @@ pub(super) async fn checks(global: &Global, args: &Doctor, plan: &Plan) -> Resul
 fn needed<'a>(plan: &'a Plan, done: &HashSet<TrialId>) -> (&'a str, u64) {
     let left = plan.trials.iter().filter(|trial| !done.contains(&trial.id));
     left.map(|trial| (trial.stage.as_str(), trial.memory_bytes)).max_by_key(|(_, bytes)| *bytes).unwrap_or(("", 0))
-}
-
-/// Bytes that the trials that are left leave on disk.
-fn left(plan: &Plan, done: &HashSet<TrialId>) -> u64 {
-    let mut seen = done.clone();
-    plan.trials.iter().filter(|trial| seen.insert(trial.id)).map(|trial| trial.disk_bytes).sum()
 }
 
 /// Whether a device is there and has the memory for the largest trial.

@@ -125,14 +125,15 @@ impl Source {
         let mut workers = if snapshot.coordinator.is_some() { reader.workers().await? } else { Vec::new() };
         workers.retain(|worker| worker.is_here(snapshot.at));
         snapshot.devices = self.devices(&reader, &workers).await?;
-        snapshot.events = reader.events(MAX_EVENTS).await?;
         let Some(sweep) = self.choose(&snapshot.sweeps, wanted.chosen) else {
+            snapshot.events = reader.events(MAX_EVENTS).await?;
             snapshot.nothing = Some(match &self.name {
                 Some(name) => Nothing::NoSuchSweep(name.clone()),
                 None => Nothing::NoSweep,
             });
             return Ok(());
         };
+        snapshot.events = reader.events_of(sweep.sweep, MAX_EVENTS).await?;
         if self.metrics.0 != sweep.sweep {
             let report = reader.sweep_report(sweep.sweep).await?.unwrap_or_default();
             self.metrics = (sweep.sweep, stage_metrics(&report));

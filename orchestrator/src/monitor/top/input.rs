@@ -77,6 +77,7 @@ impl State {
     fn letter(&mut self, c: char) {
         match c {
             '?' => self.dialog = Some(Dialog::Help { scroll: 0 }),
+            's' if self.snapshot.sweeps.is_empty() => self.say("there is no sweep to choose from yet"),
             's' => {
                 let shown = self.snapshot.sweep.as_ref().map(|sweep| sweep.sweep);
                 let at = self.snapshot.sweeps.iter().position(|sweep| Some(sweep.sweep) == shown).unwrap_or(0);

@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 use permafrost_worker::id::TrialId;
 
 use super::{fetch::Wanted, snapshot::Snapshot, theme::Theme};
+use crate::store::Words;
 
 /// Longest filter.
 pub(super) const MAX_FILTER: usize = 60;
@@ -145,6 +146,9 @@ impl State {
     /// Something new is known.
     pub fn update(&mut self, snapshot: Snapshot) {
         self.snapshot = snapshot;
+        if self.snapshot.sweeps.is_empty() && matches!(self.dialog, Some(Dialog::Sweeps { .. })) {
+            self.dialog = None;
+        }
         if self.message.as_ref().is_some_and(|(_, until)| *until < self.snapshot.at) {
             self.message = None;
         }
@@ -191,12 +195,6 @@ impl State {
         self.cursors[pane as usize].at
     }
 
-    /// Whether a line of these words is shown.
-    pub(super) fn matches(&self, words: &[&str]) -> bool {
-        let filter = self.filter.to_lowercase();
-        filter.is_empty() || words.iter().any(|word| word.to_lowercase().contains(&filter))
-    }
-
     /// What tells the entries of a pane apart, of those that are shown.
     pub(super) fn keys_of(&self, pane: Pane) -> Vec<String> {
         let known = &self.snapshot;
@@ -210,24 +208,26 @@ impl State {
     }
 
     pub(super) fn running(&self) -> impl Iterator<Item = &super::snapshot::RunningView> {
-        let shown = |view: &&super::snapshot::RunningView| {
-            self.filter.is_empty()
-                || self.matches(&[&view.row.stage, &view.row.id, &view.row.parameters, &view.row.device])
+        let words = Words::of(&self.filter);
+        let shown = move |view: &&super::snapshot::RunningView| {
+            words.fit(&view.row.id, &[&view.row.stage, &view.row.device], &view.row.parameters)
         };
         self.snapshot.running.iter().filter(shown)
     }
 
     pub(super) fn failures(&self) -> impl Iterator<Item = &crate::store::TrialLine> {
-        self.snapshot.failures.iter().filter(|row| {
+        let words = Words::of(&self.filter);
+        self.snapshot.failures.iter().filter(move |row| {
             let message = row.message.as_deref().unwrap_or_default();
-            self.filter.is_empty() || self.matches(&[&row.stage, &row.id, &row.parameters, &row.state, message])
+            words.fit(&row.id, &[&row.stage, &row.state, message], &row.parameters)
         })
     }
 
     pub(super) fn events(&self) -> impl Iterator<Item = &crate::store::LogRow> {
-        self.snapshot.events.iter().filter(|row| {
+        let words = Words::of(&self.filter);
+        self.snapshot.events.iter().filter(move |row| {
             let (id, detail) = (row.id.as_deref().unwrap_or_default(), row.detail.as_deref().unwrap_or_default());
-            self.filter.is_empty() || self.matches(&[&row.kind, id, detail])
+            words.fit(id, &[&row.kind, detail], "")
         })
     }
 

@@ -429,6 +429,63 @@ fn the_filter_is_for_what_is_seen() {
 }
 
 #[test]
+fn all_words_of_the_filter_must_fit() {
+    let mut state = state(NO_COLOR);
+    letters(&mut state, "/vision=resnet-ae");
+    assert_eq!(state.running().count(), 3);
+    letters(&mut state, " seed=3");
+    assert_eq!(state.running().map(|view| view.row.trial).collect::<Vec<_>>(), [3]);
+    press(&mut state, KeyCode::Esc);
+    letters(&mut state, "/rsna fraction=0.010 memory");
+    assert_eq!(state.failures().map(|row| row.id.clone()).collect::<Vec<_>>(), [id(20)]);
+    assert_eq!((state.running().count(), state.events().count()), (0, 0));
+}
+
+#[test]
+fn without_sweeps_there_is_none_to_choose() {
+    let mut state = State::new("/data/.permafrost", NO_COLOR, TimeZone::UTC);
+    state.update(Snapshot { at: NOW, nothing: Some(Nothing::NoDatabase), ..Snapshot::default() });
+    letters(&mut state, "s");
+    assert_eq!(state.dialog, None);
+    assert!(lines(&buffer(&state, (80, 24))).contains("there is no sweep to choose from yet"));
+    // Nor does a list stay that has lost its entries.
+    state.update(busy());
+    letters(&mut state, "s");
+    assert!(state.dialog.is_some());
+    state.update(Snapshot { at: NOW, nothing: Some(Nothing::NoDatabase), ..Snapshot::default() });
+    assert_eq!(state.dialog, None);
+}
+
+#[test]
+fn what_runs_is_seen_before_bars() {
+    let mut state = state(NO_COLOR);
+    let mut stages = busy().stages;
+    stages[2] = stage("pretrain", [3, 6, 9, 0, 0, 0], 0, 0.37);
+    state.update(Snapshot { stages, ..busy() });
+    for size in [(80, 24), (120, 40)] {
+        let text = lines(&buffer(&state, size));
+        assert!(text.contains("6 running  9 ready"), "{size:?}\n{text}");
+    }
+    let text = lines(&buffer(&state, (50, 12)));
+    let shown = |name: &str| text.lines().any(|line| line.trim_start().starts_with(name) && line.contains('/'));
+    assert!(shown("pretrain") && !shown("fetch"), "{text}");
+}
+
+#[test]
+fn what_a_user_cancelled_is_said_to_be() {
+    let mut state = state(NO_COLOR);
+    let failures = vec![failure(1, "cancelled", None), failure(2, "cancelled", None)];
+    let stages = vec![stage("rsna", [40, 0, 0, 1, 1, 2], 0, 0.9)];
+    let ended = Snapshot { stages, failures, running: vec![], ..busy() };
+    state.update(ended.clone());
+    assert!(
+        lines(&buffer(&state, (120, 40))).contains("nothing: cancelled; launching the sweep again takes that back")
+    );
+    state.update(Snapshot { failures: vec![failure(1, "cancelled", None), failure(2, "failed", None)], ..ended });
+    assert!(lines(&buffer(&state, (120, 40))).contains("what is left cannot run"));
+}
+
+#[test]
 fn text_for_pipes() {
     insta::assert_snapshot!(text(&busy(), "/data/.permafrost", &TimeZone::UTC));
 }

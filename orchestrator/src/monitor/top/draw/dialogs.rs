@@ -24,7 +24,7 @@ const HELP: &[(&str, &str)] = &[
     ("C", "cancel what is left of the sweep"),
     ("D", "drain: checkpoints, then everything ends"),
     ("s", "choose a sweep"),
-    ("/", "filter by stage, trial, parameter, message"),
+    ("/", "filter: words such as vision=edges 0.01 failed"),
     ("m", "in a trial: the next curve"),
     ("Ctrl-L, Ctrl-Z", "draw again, to the shell"),
     ("q, Ctrl-C", "quit; the sweep goes on"),

@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::rows::{Column, plain, rows, styled, title};
 use crate::monitor::top::{fetch::MAX_LIST, format, state::State};
 
+/// Columns that the name of a result has at most.
+const METRIC: usize = 20;
+
 /// Draws it.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, stage: Option<&str>, cursor: usize) {
     let theme = state.theme;
@@ -24,7 +27,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, stage: Opti
         Column::left("trial", 10),
         Column::left("state", 9),
         Column::right("ended", 8),
-        Column::right(if metric.is_some() { "result" } else { "" }, if metric.is_some() { 9 } else { 0 }),
+        Column::right(metric.unwrap_or_default(), metric.map_or(0, |name| name.chars().count().clamp(9, METRIC))),
         Column::fill("parameters"),
     ];
     let parsed: Vec<BTreeMap<String, Value>> =

@@ -8,7 +8,7 @@ use ratatui::{
     widgets::Paragraph,
 };
 
-use super::rows::{Cell, Column, plain, rows, shortened, styled, title, window};
+use super::rows::{Cell, Column, plain, rows, rows_in, shortened, styled, title, window};
 use crate::{
     monitor::top::{
         format,
@@ -19,6 +19,8 @@ use crate::{
     store::StageCounts,
 };
 
+/// Columns of a stage's bar, at least and at most.
+const BAR: (usize, usize) = (4, 40);
 /// From this width on, a device fits in one line.
 const DEVICE_LINE: u16 = 90;
 
@@ -42,11 +44,24 @@ pub(super) fn stages(frame: &mut Frame<'_>, area: Rect, state: &State) {
     let area = title(frame, area, "Stages", "", state.focus == Pane::Stages, theme);
     let name = stages.iter().map(|stage| stage.stage.chars().count()).max().unwrap_or(5).clamp(5, 16);
     let counts = stages.iter().map(|stage| format!("{}/{}", stage.done, stage.total).len()).max().unwrap_or(4).max(4);
-    let bar = usize::from(area.width).saturating_sub(name + counts + 20).clamp(4, 40);
+    // Words before the bar: it says what the counts say, too.
+    let rest = usize::from(area.width).saturating_sub(1 + name + counts + 3);
+    let words = stages
+        .iter()
+        .map(|stage| text_width(&stage_words(stage, rest.saturating_sub(BAR.0), theme)))
+        .max()
+        .unwrap_or(0);
+    let bar = rest.saturating_sub(words).clamp(BAR.0, BAR.1);
     let columns = [Column::left("stage", name), Column::left("", bar), Column::right("done", counts), Column::fill("")];
-    let room = usize::from(area.width).saturating_sub(1 + name + bar + counts + 3);
-    rows(frame, area, &columns, stages.len(), cursor(state, Pane::Stages), theme, |at| {
-        let stage = &stages[at];
+    let room = rest.saturating_sub(bar);
+    let selected = cursor(state, Pane::Stages);
+    // Where not all fit, those that run are seen before one is selected.
+    let shown = match selected {
+        Some(_) => 0..stages.len(),
+        None => window(stages.len(), rows_in(area), most_active(stages)),
+    };
+    rows(frame, area, &columns, shown.len(), selected, theme, |at| {
+        let stage = &stages[shown.start + at];
         let (done, rest) = theme.bar(stage.share, bar);
         vec![
             plain(stage.stage.clone()),
@@ -55,6 +70,21 @@ pub(super) fn stages(frame: &mut Frame<'_>, area: Rect, state: &State) {
             stage_words(stage, room, theme),
         ]
     });
+}
+
+/// Place of the stage that is looked for: the last that runs, else one that could.
+fn most_active(stages: &[StageCounts]) -> usize {
+    let last = |has: fn(&StageCounts) -> bool| stages.iter().rposition(has);
+    let first = |has: fn(&StageCounts) -> bool| stages.iter().position(has);
+    last(|stage| stage.running > 0)
+        .or_else(|| first(|stage| stage.ready > 0))
+        .or_else(|| first(|stage| stage.waiting > 0 || stage.without_result > 0))
+        .unwrap_or(0)
+}
+
+/// Columns that a cell takes.
+fn text_width(cell: &Cell) -> usize {
+    cell.iter().map(|(text, _)| text.chars().count()).sum()
 }
 
 /// What its trials do that are not done, the most important first: as many words as fit.
@@ -211,6 +241,7 @@ pub(super) fn running(frame: &mut Frame<'_>, area: Rect, state: &State) {
         let text = match state.snapshot.state() {
             _ if !state.filter.is_empty() => "nothing that the filter shows",
             "done" => "nothing: every trial has a result",
+            "ended" if cancelled(state) => "nothing: cancelled; launching the sweep again takes that back",
             "ended" => "nothing: what is left cannot run; `explain` and the failures say why",
             "stopped" => "nothing: no coordinator runs; launch the sweep again to go on",
             _ => "nothing: trials wait for a worker",
@@ -256,6 +287,13 @@ pub(super) fn running(frame: &mut Frame<'_>, area: Rect, state: &State) {
         }
         cells
     });
+}
+
+/// Whether all that has no result was cancelled by a user, or waits for that.
+fn cancelled(state: &State) -> bool {
+    let known = &state.snapshot;
+    let all = known.sum(|stage| stage.without_result);
+    known.failures.len() as i64 == all && known.failures.iter().all(|row| row.state == "cancelled")
 }
 
 /// Names of parameters in which trials differ; of one trial, all.

@@ -9,6 +9,9 @@ use ratatui::{
 
 use crate::monitor::top::theme::Theme;
 
+/// From this height on, there are headings.
+const HEADINGS: u16 = 5;
+
 /// How wide a column is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Width {
@@ -20,22 +23,22 @@ pub(super) enum Width {
 
 /// A column.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column {
-    title: &'static str,
+pub(super) struct Column<'a> {
+    title: &'a str,
     width: Width,
     right: bool,
 }
 
-impl Column {
-    pub(super) const fn left(title: &'static str, width: usize) -> Self {
+impl<'a> Column<'a> {
+    pub(super) const fn left(title: &'a str, width: usize) -> Self {
         Self { title, width: Width::Fixed(width), right: false }
     }
 
-    pub(super) const fn right(title: &'static str, width: usize) -> Self {
+    pub(super) const fn right(title: &'a str, width: usize) -> Self {
         Self { title, width: Width::Fixed(width), right: true }
     }
 
-    pub(super) const fn fill(title: &'static str) -> Self {
+    pub(super) const fn fill(title: &'a str) -> Self {
         Self { title, width: Width::Fill, right: false }
     }
 }
@@ -111,7 +114,7 @@ pub(super) fn title(frame: &mut Frame<'_>, area: Rect, text: &str, note: &str, f
 }
 
 /// Widths of columns in so many columns of the screen, with one between any two.
-fn widths(columns: &[Column], total: usize) -> Vec<usize> {
+fn widths(columns: &[Column<'_>], total: usize) -> Vec<usize> {
     let gaps = columns.len().saturating_sub(1);
     let fixed: usize =
         columns.iter().map(|column| if let Width::Fixed(width) = column.width { width } else { 0 }).sum();
@@ -140,7 +143,7 @@ fn fitted(cell: Cell, columns: usize, right: bool, theme: Theme) -> Vec<Span<'st
 }
 
 /// A line of cells. The first column of the screen is for the pointer.
-fn line(cells: Vec<Cell>, columns: &[Column], widths: &[usize], pointer: &str, theme: Theme) -> Line<'static> {
+fn line(cells: Vec<Cell>, columns: &[Column<'_>], widths: &[usize], pointer: &str, theme: Theme) -> Line<'static> {
     let mut spans = vec![Span::raw(pointer.to_owned())];
     for (at, cell) in cells.into_iter().enumerate() {
         if at > 0 {
@@ -151,11 +154,16 @@ fn line(cells: Vec<Cell>, columns: &[Column], widths: &[usize], pointer: &str, t
     Line::from(spans)
 }
 
+/// Rows that fit into an area below headings that are not empty.
+pub(super) fn rows_in(area: Rect) -> usize {
+    usize::from(area.height) - usize::from(area.height >= HEADINGS)
+}
+
 /// Headings where there is room, then the part of the rows around the cursor. `row` makes the cells of one.
 pub(super) fn rows(
     frame: &mut Frame<'_>,
     area: Rect,
-    columns: &[Column],
+    columns: &[Column<'_>],
     count: usize,
     cursor: Option<usize>,
     theme: Theme,
@@ -163,7 +171,7 @@ pub(super) fn rows(
 ) {
     let widths = widths(columns, usize::from(area.width).saturating_sub(1));
     let mut area = area;
-    if area.height >= 5 && columns.iter().any(|column| !column.title.is_empty()) {
+    if area.height >= HEADINGS && columns.iter().any(|column| !column.title.is_empty()) {
         let titles = columns.iter().map(|column| styled(column.title, theme.dim())).collect();
         frame.render_widget(line(titles, columns, &widths, " ", theme), Rect { height: 1, ..area });
         area = Rect { y: area.y + 1, height: area.height - 1, ..area };

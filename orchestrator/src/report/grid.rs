@@ -227,6 +227,13 @@ impl Grid {
         if self.all().any(|cell| cell.state() == "partial") {
             lines.push("(k/n): k of n trials have a result".to_owned());
         }
+        if self.all().any(|cell| cell.averaged) {
+            lines.push(
+                "seeds of inputs vary as well as `seed`: results are averaged over `seed` first, and spread, intervals and tests are those of \
+                 the averages"
+                    .to_owned(),
+            );
+        }
         if self.all().any(|cell| cell.reason == Some(BLOCKED)) {
             lines.push(format!(
                 "{BLOCKED}: waits for an input that ended without a result; `permafrost status` says which"

@@ -24,14 +24,25 @@ pub(super) struct Column {
     pub(super) name: String,
     /// It holds a parameter: its values are written like headings.
     pub(super) parameter: bool,
-    /// Significant digits of its numbers for people.
-    pub(super) digits: usize,
+    /// How its numbers are written for people.
+    pub(super) written: Written,
+}
+
+/// How the numbers of a column are written for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// With so many significant digits.
+    Digits(usize),
+    /// All alike.
+    Alike(number::Precision),
+    /// As p values.
+    P,
 }
 
 impl Column {
     /// Of a parameter, or of a value with six digits.
     pub(super) fn new(name: &str, parameter: bool) -> Self {
-        Self { name: name.to_owned(), parameter, digits: 6 }
+        Self { name: name.to_owned(), parameter, written: Written::Digits(6) }
     }
 }
 
@@ -78,17 +89,27 @@ impl List {
         if self.columns[column].parameter {
             return number::labels(&self.columns[column].name, &values);
         }
+        let written = |show: &dyn Fn(f64) -> String| {
+            let text = |value: &&Value| match value {
+                Value::Null => number::NOTHING.to_owned(),
+                other => other.as_f64().map_or_else(|| number::plain(other), show),
+            };
+            values.iter().map(text).collect::<Vec<_>>()
+        };
+        let digits = match self.columns[column].written {
+            Written::Digits(digits) => digits,
+            Written::Alike(precision) => return written(&|number| precision.show(number)),
+            Written::P => return written(&number::p),
+        };
         let reals = values.iter().filter(|value| value.is_f64()).filter_map(|value| value.as_f64());
-        let precision = number::Precision::of(reals.clone(), self.columns[column].digits);
+        let precision = number::Precision::of(reals.clone(), digits);
         // Numbers of very different size in one column, such as all results of a trial, are rounded each for itself.
         let sizes = reals.map(f64::abs).filter(|size| *size > 0.0);
         let alike = sizes.clone().fold(0.0, f64::max) < 1e3 * sizes.fold(f64::INFINITY, f64::min);
         let text = |value: &&Value| match value {
             Value::Null => number::NOTHING.to_owned(),
             Value::Number(number) if number.is_f64() && alike => precision.show(number.as_f64().unwrap_or_default()),
-            Value::Number(number) if number.is_f64() => {
-                number::shortest(number.as_f64().unwrap_or_default(), self.columns[column].digits)
-            }
+            Value::Number(number) if number.is_f64() => number::shortest(number.as_f64().unwrap_or_default(), digits),
             other => number::plain(other),
         };
         values.iter().map(text).collect()

@@ -99,7 +99,8 @@ pub(super) fn chart(
         ));
     }
     let mut lines = panels.iter().flat_map(|panel| &panel.lines).filter(|line| line.colour.is_some());
-    let thin = lines.any(Line::thins).then(|| "thin: some of the trials have stopped early, the mean is of the others");
+    let thin =
+        lines.any(Line::thins).then_some("thin: some of the trials have stopped early, the mean is of the others");
     let notes = thin.map(str::to_owned).into_iter().collect();
     let chart = Chart {
         title,

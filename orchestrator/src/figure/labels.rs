@@ -99,13 +99,15 @@ mod cost {
     pub(super) const COVERS: f64 = 400.0;
     /// A leader through a label, through another point, over another leader, over what is taken.
     pub(super) const THROUGH_LABEL: f64 = 300.0;
-    pub(super) const THROUGH_POINT: f64 = 150.0;
-    pub(super) const THROUGH_LEADER: f64 = 120.0;
+    pub(super) const THROUGH_POINT: f64 = 300.0;
+    pub(super) const THROUGH_LEADER: f64 = 200.0;
     pub(super) const THROUGH_TAKEN: f64 = 25.0;
 }
 
 /// Rounds in which every label may move, at most.
 const ROUNDS: usize = 12;
+/// Further orders in which labels are put, at most.
+const STRIDES: usize = 6;
 /// A label that is farther from its point has a leader, so that nobody has to guess.
 const NEAR: f64 = 2.6;
 
@@ -124,7 +126,12 @@ pub(super) fn place(wanted: &[Wanted], bounds: Rect, taken: &[Rect]) -> Vec<Opti
     let mut downwards = named.clone();
     downwards.sort_by(|a, b| wanted[*a].at.1.total_cmp(&wanted[*b].at.1));
     let reversed = |order: &[usize]| order.iter().rev().copied().collect::<Vec<_>>();
-    let orders = [named.clone(), reversed(&named), reversed(&sideways), sideways, reversed(&downwards), downwards];
+    let mut orders =
+        vec![named.clone(), reversed(&named), reversed(&sideways), sideways, reversed(&downwards), downwards];
+    // And some in which neighbours in none of these follow each other.
+    for stride in (2..named.len()).take(STRIDES) {
+        orders.push((0..stride).flat_map(|first| named.iter().skip(first).step_by(stride).copied()).collect());
+    }
     let solved = orders.iter().map(|order| settle(order, wanted.len(), &choices, &fixed));
     let best = solved.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(placed, _)| placed).unwrap_or_default();
     best.into_iter().enumerate().map(|(at, choice)| choice.map(|choice| choices[at][choice].0)).collect()
@@ -191,7 +198,7 @@ fn covering(area: f64) -> f64 {
 
 /// Where a label may stand, and how little that is liked: beside its point first, then above and below, and farther away.
 fn choices(label: &Wanted, bounds: Rect) -> Vec<(Label, f64)> {
-    const SIDES: [(f64, f64); 12] = [
+    const SIDES: [(f64, f64); 16] = [
         (1.0, 0.0),
         (-1.0, 0.0),
         (0.0, -1.0),
@@ -204,8 +211,12 @@ fn choices(label: &Wanted, bounds: Rect) -> Vec<(Label, f64)> {
         (-0.5, -1.0),
         (0.5, 1.0),
         (-0.5, 1.0),
+        (-1.0, 0.5),
+        (-1.0, -0.5),
+        (1.0, 0.5),
+        (1.0, -0.5),
     ];
-    const AWAY: [f64; 10] = [1.5, 4.5, 8.0, 12.0, 17.0, 23.0, 30.0, 38.0, 48.0, 60.0];
+    const AWAY: [f64; 12] = [1.5, 4.5, 8.0, 12.0, 17.0, 23.0, 30.0, 38.0, 46.0, 55.0, 66.0, 80.0];
     if label.width == 0.0 {
         return Vec::new();
     }

@@ -208,7 +208,7 @@ impl Chart {
         let (low, high) =
             points.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (l, h)| (low.min(l), high.max(h)));
         let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
-        Axis::linear(low, high, (height / 22.0) as usize).named(&panel.y_name, true)
+        Axis::linear(low, high, (height / 15.0) as usize).named(&panel.y_name, true)
     }
 
     /// How far neighbours of several lines are moved apart, in points, so that intervals at one value do not cover each other.

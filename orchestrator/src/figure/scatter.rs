@@ -169,8 +169,8 @@ fn point(area: &Area<'_>, palette: &Palette, (x, y): Place, radius: f64, whose: 
 }
 
 /// How far apart points of one size stand, and how far all of them reach at most, in points.
-const APART: f64 = 3.2;
-const REACH: f64 = 44.0;
+const APART: f64 = 5.0;
+const REACH: f64 = 50.0;
 
 /// Where points stand: measured ones of one size beside each other, so that their intervals can be seen.
 fn places(points: &[Point], plane: &Plane<'_>) -> Vec<Place> {

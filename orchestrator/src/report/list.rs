@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::number;
+use super::{cell::is_share, number, units};
 use crate::store::{QueryResult, ResultRow, SqlValue};
 
 /// Digits of an identity that people see; as in the views of the database.
@@ -37,6 +37,14 @@ pub(super) enum Written {
     Alike(number::Precision),
     /// As p values.
     P,
+    /// Shares in per cent.
+    Share,
+    /// Hours in a unit that suits.
+    Hours,
+    /// Joules likewise.
+    Joules,
+    /// Bytes likewise.
+    Bytes,
 }
 
 impl Column {
@@ -55,11 +63,16 @@ impl List {
         let mut columns: Vec<Column> = fixed.into_iter().collect();
         columns.extend(parameters.iter().map(|name| Column::new(name, true)));
         columns.extend(values.iter().map(|name| Column::new(name, false)));
+        // The database holds all results as reals; counts are whole.
+        let counts: BTreeSet<&String> = values.iter().copied().filter(|name| is_count(&trials, name)).collect();
+        let value = |name: &String, value: f64| {
+            if counts.contains(name) { Value::from(value as i64) } else { Value::from(value) }
+        };
         let row = |trial: &&ResultRow| {
             let mut row: Vec<Value> =
                 vec![trial.id.chars().take(SHORT).collect::<String>().into(), trial.state.clone().into()];
             row.extend(parameters.iter().map(|name| trial.parameters.get(*name).cloned().unwrap_or_default()));
-            row.extend(values.iter().map(|name| trial.values.get(*name).copied().into()));
+            row.extend(values.iter().map(|name| trial.values.get(*name).map_or(Value::Null, |own| value(name, *own))));
             row
         };
         Self { rows: trials.iter().map(row).collect(), columns }
@@ -75,6 +88,17 @@ impl List {
         };
         let rows = result.rows.iter().map(|row| row.iter().map(value).collect()).collect();
         Self { columns: result.columns.iter().map(column).collect(), rows }
+    }
+
+    /// The heading of a column for people: units stand with the values where those suit each value.
+    pub(super) fn heading(&self, column: usize) -> &str {
+        let Column { name, written, .. } = &self.columns[column];
+        match written {
+            Written::Hours => name.strip_suffix("_hours").unwrap_or(name),
+            Written::Joules => name.strip_suffix("_j").unwrap_or(name),
+            Written::Bytes => name.strip_suffix("_bytes").unwrap_or(name),
+            _ => name,
+        }
     }
 
     /// Whether a column holds numbers.
@@ -100,6 +124,10 @@ impl List {
             Written::Digits(digits) => digits,
             Written::Alike(precision) => return written(&|number| precision.show(number)),
             Written::P => return written(&number::p),
+            Written::Share => return written(&|share| format!("{:.0} %", 100.0 * share)),
+            Written::Hours => return written(&units::hours),
+            Written::Joules => return written(&units::joules),
+            Written::Bytes => return written(&units::bytes),
         };
         let reals = values.iter().filter(|value| value.is_f64()).filter_map(|value| value.as_f64());
         let precision = number::Precision::of(reals.clone(), digits);
@@ -114,6 +142,12 @@ impl List {
         };
         values.iter().map(text).collect()
     }
+}
+
+/// Whether a result is a number of something: whole in all trials, and neither a share nor a loss, which are so by chance.
+fn is_count(trials: &[&ResultRow], name: &str) -> bool {
+    let whole = |value: &f64| value.fract() == 0.0 && value.abs() < 9e15;
+    !is_share(name) && !name.contains("loss") && trials.iter().filter_map(|trial| trial.values.get(name)).all(whole)
 }
 
 /// Parameters that not all trials have equal.

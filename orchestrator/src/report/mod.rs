@@ -22,6 +22,7 @@ mod sheet;
 mod stats;
 mod table;
 mod terminal;
+mod units;
 mod usage;
 pub(crate) mod versions;
 

@@ -57,14 +57,15 @@ pub(super) fn chart(
     let chosen: Vec<Vec<String>> = coloured.iter().map(|&at| words[at].clone()).collect();
     let (style, mut legend) = styles(&names, &chosen);
     let others = groups_of.len() - coloured.len();
+    let mut notes = Vec::new();
     if others > 0
         && let Some((_, entries)) = legend.last_mut()
     {
-        let rule = match ranking {
+        entries.push(((None, None), format!("{others} others")));
+        notes.push(match ranking {
             Some((metric, _)) => format!("in colour: the best {COLOURED} by their mean {metric}"),
             None => format!("in colour: the first {COLOURED}"),
-        };
-        entries.push(((None, None), format!("{others} others ({rule})")));
+        });
     }
     let mut table = Data::new(["metric", "panel", "line", "epochs_trained", "mean", "ci95_low", "ci95_high", "n"]);
     let mut panels = Vec::new();
@@ -101,7 +102,7 @@ pub(super) fn chart(
     let mut lines = panels.iter().flat_map(|panel| &panel.lines).filter(|line| line.colour.is_some());
     let thin =
         lines.any(Line::thins).then_some("thin: some of the trials have stopped early, the mean is of the others");
-    let notes = thin.map(str::to_owned).into_iter().collect();
+    notes.extend(thin.map(str::to_owned));
     let chart = Chart {
         title,
         description: format!("{} by epoch, mean and 95 % interval over seeds", metrics.join(", ")),

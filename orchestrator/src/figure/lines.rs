@@ -32,7 +32,8 @@ const SAMPLE: f64 = 17.0;
 /// decade, for a place must still be read as the value that it stands for; and of the width where there is one value alone.
 const MOST_STEP: f64 = 2.6;
 const DECADE_REACH: f64 = 0.06;
-const SINGLE_REACH: f64 = 0.25;
+const SINGLE_REACH: f64 = 0.4;
+const SINGLE_STEP: f64 = 12.0;
 
 /// A line with its interval.
 #[derive(Clone, Debug)]
@@ -187,6 +188,9 @@ impl Chart {
         let near = |pair: &[f64]| (axis.share(pair[1]) - axis.share(pair[0])) * width < 20.0;
         if self.log_x && values.len() <= 7 && !values.windows(2).any(near) {
             // Where there are few, those that were measured.
+            if values.len() == 1 {
+                axis.minor.clear();
+            }
             axis.ticks = values;
         } else if !self.log_x {
             // Epochs are whole.
@@ -218,12 +222,14 @@ impl Chart {
         }
         let most = self.panels.iter().map(|panel| panel.lines.len()).max().unwrap_or(0).saturating_sub(1).max(1);
         let values = self.values();
-        let room = match values.as_slice() {
+        match values.as_slice() {
             // A single value is read nowhere else.
-            [] | [_] => SINGLE_REACH * width,
-            [first, ..] => DECADE_REACH * (x.share(10.0 * first) - x.share(*first)).abs() * width,
-        };
-        (room / most as f64).min(MOST_STEP)
+            [] | [_] => (SINGLE_REACH * width / most as f64).min(SINGLE_STEP),
+            [first, ..] => {
+                let decade = (x.share(10.0 * first) - x.share(*first)).abs() * width;
+                (DECADE_REACH * decade / most as f64).min(MOST_STEP)
+            }
+        }
     }
 
     fn lines(

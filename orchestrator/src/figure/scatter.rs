@@ -23,6 +23,8 @@ const LEAST_PANEL: f64 = 138.0;
 /// Radius of the point of a million parameters; areas grow with the parameters.
 const RADIUS: f64 = 0.5;
 const LEAST_RADIUS: f64 = 1.5;
+/// Above the highest point, as a share of the range.
+const HEADROOM: f64 = 0.1;
 
 /// Whose point it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +148,8 @@ impl Scatter {
             (low.min(point.score.low()), high.max(point.score.high()))
         });
         let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
+        // Above the best points, room for their labels.
+        let high = high + HEADROOM * (high - low);
         Axis::linear(low, high, (height / 22.0) as usize).named(&self.y_name, true)
     }
 }

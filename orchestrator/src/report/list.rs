@@ -39,7 +39,7 @@ pub(super) enum Written {
     P,
     /// Shares in per cent.
     Share,
-    /// Hours in a unit that suits.
+    /// Hours of a device, in a unit that suits.
     Hours,
     /// Joules likewise.
     Joules,
@@ -94,7 +94,7 @@ impl List {
     pub(super) fn heading(&self, column: usize) -> &str {
         let Column { name, written, .. } = &self.columns[column];
         match written {
-            Written::Hours => name.strip_suffix("_hours").unwrap_or(name),
+            Written::Hours => "device_time",
             Written::Joules => name.strip_suffix("_j").unwrap_or(name),
             Written::Bytes => name.strip_suffix("_bytes").unwrap_or(name),
             _ => name,

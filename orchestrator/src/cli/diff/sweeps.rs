@@ -440,7 +440,19 @@ impl SweepDiff {
                 [] => String::new(),
                 all => format!("\nin all of them: {}", all.join(", ")),
             };
-            let title = format!("{stage}.{metric} of the cells that both have{constant}");
+            // What has one value on each side is no reason not to compare.
+            let changed: Vec<String> = self
+                .parameters
+                .iter()
+                .filter(|p| p.stage == stage && p.a.len() < 2 && p.b.len() < 2)
+                .filter(|p| !repeats::own(&p.name) && !repeats::of_input(&p.name))
+                .map(|p| format!("{} {} and {}", p.name, shown(p.a.first()), shown(p.b.first())))
+                .collect();
+            let changed = match &changed[..] {
+                [] => String::new(),
+                all => format!("\nA and B differ in: {}", all.join(", ")),
+            };
+            let title = format!("{stage}.{metric} of the cells that both have{constant}{changed}");
             let note = "A, B: means over all seeds of each; paired B - A: mean over the pairs of equal seeds, with its 95 % interval and the p of \
                         its t test (Holm), from 3 pairs on";
             let table =

@@ -105,7 +105,7 @@ pub(super) fn chart(
     notes.extend(thin.map(str::to_owned));
     let chart = Chart {
         title,
-        description: format!("{} by epoch, mean and 95 % interval over seeds", metrics.join(", ")),
+        description: format!("{} by epochs trained, mean and 95 % interval over seeds", metrics.join(", ")),
         x_name: "Epochs trained".to_owned(),
         log_x: false,
         shared_y: false,

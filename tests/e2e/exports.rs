@@ -238,7 +238,7 @@ fn the_python_manual_is_right() {
     world.expect(0, &[&launch("sweep.yaml")[..], &["--wheel-dir", &wheels]].concat());
     world.expect(0, &["export", "parquet", "--output", "export"]);
     std::os::unix::fs::symlink(world.home(), world.folder.path().join(".permafrost")).unwrap();
-    let manual = include_str!("../../docs/python.md");
+    let manual = include_str!("../../docs/python.md").replace("quickstart", "synthetic");
     let mut code = String::new();
     for block in manual.split("```python\n").skip(1) {
         code += block.split("```").next().unwrap();
@@ -247,6 +247,7 @@ fn the_python_manual_is_right() {
     assert!(code.contains("load_state_dict") && code.contains("read_parquet"), "blocks were not found");
     // Not only what the manual says, but that all rows came along.
     code += "
+assert len(cells) > 0 and len(scores) > 0
 curves = pandas.read_parquet('export/curves.parquet')
 history = pandas.read_sql('SELECT trial_id, metric, step, value FROM history', db)
 key = ['trial_id', 'metric', 'step']

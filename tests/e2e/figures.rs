@@ -104,6 +104,14 @@ fn a_sweep_draws_its_figures_and_the_verb_draws_others() {
         (&["figure", "fractions", "nowhere"], 1, "nowhere"),
         (&["figure", "fractions", "--width-mm", "3"], 2, "must be a number from 60 to 400"),
         (&["figure", "pie"], 2, "possible values"),
+        (&["figure", "tsne", "--metric", "auroc"], 2, "no use for --metric"),
+        (&["figure", "fractions", "--reference", "rsna"], 2, "no use for --reference"),
+        (&["figure", "params", "--reference", "rsna", "--filter", "label=normal"], 2, "name the sweep"),
+        (
+            &["figure", "params", "synthetic", "--reference", "rsna", "--filter", "label=normal"],
+            1,
+            "the trials are about `normal` of open-i",
+        ),
     ] {
         let (_, stderr) = world.expect(code, arguments);
         assert!(stderr.contains(said), "{stderr}");
@@ -117,6 +125,10 @@ fn the_papers_numbers_need_no_database() {
     is_picture(&world.folder.path().join("paper.svg"));
     let table = std::fs::read_to_string(world.folder.path().join("paper.csv")).unwrap();
     assert_eq!(table.lines().count(), 1 + 3 * 9, "{table}");
+    // The metric is the paper's on that collection.
+    world.expect(0, &["figure", "params", "--reference", "covidx", "--output", "paper.svg"]);
+    let text = std::fs::read_to_string(world.folder.path().join("paper.svg")).unwrap();
+    assert!(text.contains("Accuracy on COVIDx [%]") && !text.contains("AUROC"), "{text}");
     let (_, stderr) = world.expect(1, &["figure", "params"]);
     assert!(stderr.contains("results.sqlite"), "{stderr}");
 }

@@ -97,6 +97,7 @@ fn two_sweeps_are_compared() {
     assert_eq!(diff["parameters"][0]["name"], "index");
     assert_eq!(diff["results"].as_array().unwrap().len(), 2, "{diff}");
     assert!(diff["results"].as_array().unwrap().iter().all(|row| row["shared"] == true && row["difference"] == 0.0));
+    assert!(diff["results"].as_array().unwrap().iter().all(|row| row["paired_difference"] == 0.0 && row["pairs"] == 1));
     assert!(diff["file"].as_str().unwrap().contains("-tags: [first]\n+tags: [second]"), "{diff}");
     let (text, _) = world.expect(0, &["diff", "x@1", "x@2"]);
     for sign in ["shared", "Parameters that differ", "1, 2, 3", "same trials", "+tags: [second]"] {
@@ -145,6 +146,12 @@ fn tables_compare_and_the_papers_are_there() {
         assert!(text.contains("of the paper"), "{text}");
     }
     world.expect(2, &["results", "--table", "4"]);
+    // The ending says the form.
+    for (name, sign) in [("out.csv", "index,"), ("out.json", "{"), ("out.tex", "% Preamble"), ("out.md", "###")] {
+        world.expect(0, &["results", "--output", name]);
+        let text = std::fs::read_to_string(world.folder.path().join(name)).unwrap();
+        assert!(text.starts_with(sign), "{name}: {text}");
+    }
     assert_eq!(cure(&world, 1, &["results", "--table", "1", "nobody"]), "there are x");
 }
 

@@ -22,7 +22,10 @@ fn a_sweep_on_the_processor_tells_what_its_trials_took() {
     world.wait_until_quiet();
     assert_eq!(world.number("SELECT count(*) FROM attempt_usage"), 2);
     assert_eq!(world.number("SELECT count(*) FROM workers WHERE ended IS NULL"), 0);
-    assert_eq!(world.number("SELECT count(*) FROM attempts a JOIN attempts b ON b.begun = a.ended AND b.beside = 1"), 1);
+    assert_eq!(
+        world.number("SELECT count(*) FROM attempts a JOIN attempts b ON b.begun = a.ended AND b.beside = 1"),
+        1
+    );
     assert_eq!(world.number("SELECT count(*) FROM devices WHERE name = 'cpu' AND observed_s > 0.5"), 1);
     assert!(world.number("SELECT count(*) FROM device_samples WHERE members = 2 AND own_memory_bytes > 1000000") > 3);
     assert!(world.number("SELECT sum(samples) FROM device_minutes") > 5);

@@ -81,11 +81,14 @@ async fn named(reader: &Reader, text: &str) -> Result<Named, CliError> {
 
 /// Prints a heading and a table, unless that has no rows.
 fn section(title: &str, names: &[&str], parameters: usize, rows: Vec<Vec<Value>>) -> Result<(), CliError> {
-    if rows.is_empty() {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    print(Table::of_rows(title, None, &names, parameters, rows))
+}
+
+fn print(table: Table) -> Result<(), CliError> {
+    if table.is_empty() {
         return Ok(());
     }
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let table = Table::of_rows(title, None, &names, parameters, rows);
     ui::out(format_args!("\n{}", render(&[table], Format::Table, ui::style()).trim_end()))
 }
 

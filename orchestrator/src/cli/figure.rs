@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{args, error::CliError, results::StoredReport, ui, unwritable::unwritten, which::sweep_at};
 use crate::{
     figure::{self, DPI, Figure, FigureError, Reference, Request},
-    store::{DATABASE, Reader, StoreError, SweepRow},
+    store::{DATABASE, Reader, SweepRow},
     sweep::FigureKind,
 };
 
@@ -49,15 +49,35 @@ async fn drawn(global: &args::Global, args: &args::Figure) -> Result<(Figure, Op
         reference: args.reference,
         ..Request::new(args.kind.into())
     };
-    let alone = request.kind == FigureKind::Params && matches!(args.reference, Reference::Rsna | Reference::Covidx);
-    let reader = match Reader::open(&global.home.join(DATABASE)).await {
-        Err(StoreError::Missing(_)) if alone && args.sweep.is_none() => {
-            return Ok((Figure::of_paper(&request)?, None));
+    refuse_idle(&request)?;
+    // Whether there is a database or not: which sweep was launched last has nothing to do with the paper's values.
+    if args.sweep.is_none() && matches!(args.reference, Reference::Rsna | Reference::Covidx) {
+        if args.stage.is_some() || args.metric.is_some() || !args.filter.is_empty() {
+            return Err(CliError::Usage {
+                what: "the paper's values alone have no --stage, --metric or --filter".to_owned(),
+                cure: "name the sweep whose trials are to stand beside them".to_owned(),
+            });
         }
-        other => other?,
-    };
+        return Ok((Figure::of_paper(&request)?, None));
+    }
+    let reader = Reader::open(&global.home.join(DATABASE)).await?;
     let sweep = sweep_at(&reader, args.sweep.as_deref(), None).await?;
     Ok((figure::draw(&reader, &sweep, &request).await?, Some(sweep.name)))
+}
+
+/// Refuses options that this kind of figure would not look at.
+fn refuse_idle(request: &Request) -> Result<(), CliError> {
+    let (option, cure) = match request.kind {
+        FigureKind::Tsne if request.metric.is_some() => {
+            ("--metric", "leave it out: silhouette and k-NN accuracy stand below each panel")
+        }
+        FigureKind::Tsne | FigureKind::Curves | FigureKind::Fractions if request.reference != Reference::Auto => {
+            ("--reference", "leave it out, or draw `permafrost figure params`")
+        }
+        _ => return Ok(()),
+    };
+    let what = format!("a figure of kind `{}` has no use for {option}", request.kind.name());
+    Err(CliError::Usage { what, cure: cure.to_owned() })
 }
 
 /// Draws what the sweep file asks for, as SVG, PNG and CSV. A figure that cannot be drawn is told, and is no error.

@@ -19,7 +19,7 @@ use crate::{
         lineage::Lineage,
         versions::{Versions, moment},
     },
-    store::{DATABASE, MadeRow, PlacedRow, Reader, SweepRow, WITHOUT_RESULT},
+    store::{DATABASE, MadeRow, PlacedRow, Reader, SpanRow, SweepRow, WITHOUT_RESULT},
 };
 
 /// Fewer digits of a fingerprint would fit too many.
@@ -35,6 +35,7 @@ pub(super) async fn run(global: &Global, args: &History) -> Result<(), CliError>
         made: reader.made(&rows).await?,
         placed: reader.placed(&rows).await?,
         values: reader.values(&rows).await?,
+        spans: reader.spans(&rows).await?,
     };
     let made = all.made.iter().map(|trial| (trial.id.as_str(), trial)).collect();
     let mut told: Vec<Told> = sweeps.into_iter().map(|sweep| all.tell(sweep, &made)).collect();
@@ -42,7 +43,7 @@ pub(super) async fn run(global: &Global, args: &History) -> Result<(), CliError>
         args.program.as_ref().is_none_or(|program| sweep.programs.contains(program))
             && args.data.as_ref().is_none_or(|data| sweep.reads(data))
     });
-    let format = if global.json { Output::Json } else { args.format };
+    let format = Output::chosen(args.format, global.json, args.output.as_deref());
     let table = match &args.metric {
         Some(metric) => all.versions(&told, metric, args.changed)?,
         None => list(&told, format == Output::Table),
@@ -95,6 +96,7 @@ struct All {
     made: Vec<MadeRow>,
     placed: Vec<PlacedRow>,
     values: BTreeMap<String, BTreeMap<String, f64>>,
+    spans: Vec<SpanRow>,
 }
 
 /// A sweep in a line.
@@ -106,6 +108,8 @@ struct Told {
     reused: usize,
     /// When the last trial that was not done before ended.
     ended: Option<i64>,
+    /// Time in which at least one of its trials ran; none: none has.
+    took_ms: Option<i64>,
     programs: BTreeSet<String>,
     data: BTreeSet<String>,
     best: Option<Best>,
@@ -129,6 +133,7 @@ impl All {
             without_result: 0,
             reused: 0,
             ended: None,
+            took_ms: took(self.spans.iter().filter(|span| span.sweep == sweep.sweep), sweep.submitted),
             programs: BTreeSet::new(),
             data: BTreeSet::new(),
             best: None,
@@ -207,6 +212,18 @@ impl All {
     }
 }
 
+/// Time in which something ran, of spans by their beginning: a trial that runs again days later does not make the days between count.
+fn took<'a>(spans: impl Iterator<Item = &'a SpanRow>, since: i64) -> Option<i64> {
+    let mut sum = None;
+    let mut until = since;
+    for span in spans {
+        let more = (span.ended - span.started.max(until)).max(0);
+        sum = Some(sum.unwrap_or(0) + more);
+        until = until.max(span.ended);
+    }
+    sum
+}
+
 impl Told {
     fn name(&self) -> String {
         format!("{}@{}", self.sweep.name, self.sweep.revision)
@@ -229,6 +246,7 @@ impl Told {
             "tags": tags(&self.sweep),
             "submitted": self.sweep.submitted,
             "ended": self.ended,
+            "took_ms": self.took_ms,
             "trials": self.trials,
             "done": self.done,
             "without_result": self.without_result,
@@ -243,13 +261,24 @@ impl Told {
 /// Sweeps as a table; `people` get times of their zone and durations.
 fn list(told: &[Told], people: bool) -> Table {
     let names = [
-        "sweep", "launched", "took", "trials", "done", "failed", "reused", "program", "data", "best", "of", "trial",
+        "sweep",
+        "launched",
+        "took",
+        "trials",
+        "done",
+        "without result",
+        "reused",
+        "program",
+        "data",
+        "best",
+        "of",
+        "trial",
         "tags",
     ];
     let joined = |texts: &BTreeSet<String>| texts.iter().cloned().collect::<Vec<_>>().join(", ");
     let row = |told: &Told| {
         let submitted = told.sweep.submitted;
-        let took = told.ended.map(|ended| ended - submitted);
+        let took = told.took_ms;
         vec![
             json!(told.name()),
             if people { json!(ui::time(submitted)) } else { json!(moment(submitted)) },
@@ -271,4 +300,20 @@ fn list(told: &[Told], people: bool) -> Table {
         .map(|name| if *name == "took" && !people { "took_s".to_owned() } else { (*name).to_owned() })
         .collect();
     Table::of_rows("Sweeps", None, &names, 0, told.iter().map(row).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_between_do_not_count() {
+        let span = |started, ended| SpanRow { sweep: 1, started, ended };
+        assert_eq!(took([].iter(), 0), None);
+        // Two at once, one within another, and one much later.
+        let spans = [span(10, 40), span(20, 30), span(35, 60), span(1_000_000, 1_000_005)];
+        assert_eq!(took(spans.iter(), 0), Some(55));
+        // What ran before the sweep was launched is another one's.
+        assert_eq!(took(spans.iter(), 50), Some(15));
+    }
 }

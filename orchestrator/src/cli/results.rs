@@ -148,7 +148,7 @@ impl StoredReport {
 /// Prints the tables of a sweep, or one of the paper.
 pub(super) async fn run(global: &Global, args: &Results) -> Result<(), CliError> {
     let reader = Reader::open(&global.home.join(DATABASE)).await?;
-    let format = if global.json { Output::Json } else { args.format };
+    let format = Output::chosen(args.format, global.json, args.output.as_deref());
     if let Some(number) = args.table {
         return paper(&reader, usize::from(number), args, format).await;
     }

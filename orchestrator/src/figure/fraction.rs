@@ -22,7 +22,9 @@ pub(super) fn chart(trials: &[&ResultRow], metric: &str, title: Option<String>) 
     let share = |trial: &ResultRow| trial.parameters.get("fraction").and_then(Value::as_f64);
     let mut table = Data::new(["panel", "line", "fraction", metric, "ci95_low", "ci95_high", "n"]);
     let (style, legend, all_lines) = {
-        let keys: Vec<Vec<Value>> = groups::keys(trials, &line_names).into_iter().map(|(key, _)| key).collect();
+        // A line without a point is none.
+        let with: Vec<&ResultRow> = trials.iter().copied().filter(|trial| trial.values.contains_key(metric)).collect();
+        let keys: Vec<Vec<Value>> = groups::keys(&with, &line_names).into_iter().map(|(key, _)| key).collect();
         let shown: Vec<Vec<String>> = keys.iter().map(|key| words(&line_names, key)).collect();
         let (style, legend) = styles(&line_names, &shown);
         (style, legend, keys)
@@ -44,9 +46,8 @@ pub(super) fn chart(trials: &[&ResultRow], metric: &str, title: Option<String>) 
             shares.dedup();
             let mut points = Vec::new();
             for at in shares {
-                let here = members.iter().filter(|trial| share(trial) == Some(at));
-                let values: Vec<f64> = here.filter_map(|trial| trial.values.get(metric).copied()).collect();
-                let Some(estimate) = Estimate::of(&values, metric) else { continue };
+                let here: Vec<&ResultRow> = members.iter().copied().filter(|trial| share(trial) == Some(at)).collect();
+                let Some(estimate) = Estimate::over(&here, metric) else { continue };
                 let place = [json!(title), json!(name), json!(at)];
                 table.rows.push(place.into_iter().chain(estimate.values()).collect());
                 points.push((at * 100.0, estimate.scaled(100.0)));
@@ -77,6 +78,7 @@ pub(super) fn chart(trials: &[&ResultRow], metric: &str, title: Option<String>) 
         interval: Interval::Bar,
         panels,
         legend,
+        notes: Vec::new(),
     };
     Ok((chart, table))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::{
-    report::{Interval, Summary, is_share},
+    report::{Interval, Summary, is_share, repeats},
     store::ResultRow,
 };
 
@@ -93,6 +93,28 @@ pub(super) fn key(trial: &ResultRow, names: &[String]) -> Vec<Value> {
     names.iter().map(|name| trial.parameters.get(name).cloned().unwrap_or(Value::Null)).collect()
 }
 
+/// Names of trials by the values of these parameters, and where that leaves some alike, by their seeds as well.
+pub(super) fn names_apart(trials: &[&ResultRow], names: &[String]) -> Vec<String> {
+    let words = |trial: &&ResultRow| -> Vec<String> {
+        names.iter().zip(key(trial, names)).map(|(name, value)| shown(name, &value)).collect()
+    };
+    let all: Vec<Vec<String>> = trials.iter().map(words).collect();
+    if (1..all.len()).all(|at| !all[..at].contains(&all[at])) {
+        return all.into_iter().map(|words| words.join(" · ")).collect();
+    }
+    let mut seeds: Vec<&String> = trials.iter().flat_map(|trial| trial.parameters.keys()).collect();
+    seeds.sort();
+    seeds.dedup();
+    let differs = |name: &str| trials.iter().any(|trial| trial.parameters.get(name) != trials[0].parameters.get(name));
+    seeds.retain(|name| is_seed(name) && differs(name));
+    let named = |(trial, mut words): (&&ResultRow, Vec<String>)| {
+        let values = seeds.iter().map(|name| (*name, trial.parameters.get(*name).unwrap_or(&Value::Null)));
+        words.extend(values.map(|(name, value)| format!("{name} {}", shown(name, value))));
+        words.join(" · ")
+    };
+    trials.iter().zip(all).map(named).collect()
+}
+
 /// Mean and 95 % interval of the values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Estimate {
@@ -107,6 +129,14 @@ impl Estimate {
     pub(super) fn of(values: &[f64], metric: &str) -> Option<Self> {
         let Summary { n, mean, interval, .. } = Summary::of(values, is_share(metric))?;
         Some(Self { n, mean, interval })
+    }
+
+    /// Of this result of trials that differ in seeds: what is independent of it, as in tables.
+    pub(super) fn over(members: &[&ResultRow], metric: &str) -> Option<Self> {
+        let units = repeats::units(members);
+        let found = units.iter().zip(members);
+        let found = found.filter_map(|(unit, trial)| Some((unit.as_deref(), *trial.values.get(metric)?)));
+        Self::of(&repeats::independent(found), metric)
     }
 
     pub(super) fn scaled(self, by: f64) -> Self {

@@ -10,12 +10,17 @@ use super::{
     groups::{self, Estimate},
     lines::{Chart, Interval, Line, LinePanel, name_of, styles},
 };
-use crate::store::{CurvePoint, ResultRow};
+use crate::{
+    report::repeats,
+    store::{CurvePoint, ResultRow},
+};
 
 /// Lines in colour; of more, the best.
 const COLOURED: usize = 7;
 /// Panels, at most.
 const PANELS: usize = 8;
+/// Trials of several values of this are of different tasks.
+const LABEL: &str = "label";
 /// Points of a line, at most: a page has no more pixels.
 const POINTS: usize = 500;
 
@@ -38,7 +43,11 @@ pub(super) fn chart(
     for point in curves {
         values.entry((&point.id, &point.metric)).or_default().push((point.step, point.value));
     }
-    let names = groups::varying(trials);
+    let all_names = groups::varying(trials);
+    // Losses of different labels have no scale in common.
+    let labels = groups::keys(trials, &[LABEL.to_owned()]);
+    let apart = labels.len() > 1 && labels.len() * metrics.len() <= PANELS;
+    let names: Vec<String> = all_names.into_iter().filter(|name| !(apart && name == LABEL)).collect();
     let groups_of = groups::keys(trials, &names);
     let words: Vec<Vec<String>> = groups_of
         .iter()
@@ -48,40 +57,41 @@ pub(super) fn chart(
     let chosen: Vec<Vec<String>> = coloured.iter().map(|&at| words[at].clone()).collect();
     let (style, mut legend) = styles(&names, &chosen);
     let others = groups_of.len() - coloured.len();
+    let mut notes = Vec::new();
     if others > 0
         && let Some((_, entries)) = legend.last_mut()
     {
         entries.push(((None, None), format!("{others} others")));
+        notes.push(match ranking {
+            Some((metric, _)) => format!("in colour: the best {COLOURED} by their mean {metric}"),
+            None => format!("in colour: the first {COLOURED}"),
+        });
     }
-    let mut table = Data::new(["metric", "line", "epoch", "mean", "ci95_low", "ci95_high", "n"]);
+    let mut table = Data::new(["metric", "panel", "line", "epochs_trained", "mean", "ci95_low", "ci95_high", "n"]);
     let mut panels = Vec::new();
+    let whole = [(vec![Value::Null], trials.to_vec())];
     for metric in metrics {
-        let mut lines = Vec::new();
-        for (at, (_, members)) in groups_of.iter().enumerate() {
-            let mut steps: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
-            for trial in members {
-                for (step, value) in values.get(&(trial.id.as_str(), metric.as_str())).into_iter().flatten() {
-                    steps.entry(*step).or_default().push(*value);
+        for (label, of_panel) in if apart { labels.as_slice() } else { whole.as_slice() } {
+            let title = if apart { groups::shown(LABEL, &label[0]) } else { String::new() };
+            let mut lines = Vec::new();
+            for (at, (_, members)) in groups_of.iter().enumerate() {
+                let members: Vec<&ResultRow> =
+                    members.iter().copied().filter(|member| of_panel.iter().any(|own| own.id == member.id)).collect();
+                let name = name_of(&words[at]);
+                let points = points(&members, metric, &values);
+                for (epoch, estimate) in &points {
+                    let place = [json!(metric), json!(title), json!(name), json!(*epoch as i64)];
+                    table.rows.push(place.into_iter().chain(estimate.values()).collect());
+                }
+                if !points.is_empty() {
+                    let found = coloured.iter().position(|&known| known == at).map(|place| style[place]);
+                    let (colour, mark) = (found.map(|style| style.0), found.map_or(0, |style| style.1));
+                    lines.push(Line { name, colour, mark, points });
                 }
             }
-            let name = name_of(&words[at]);
-            let every = steps.len().div_ceil(POINTS).max(1);
-            let last = steps.len().saturating_sub(1);
-            let mut points = Vec::new();
-            for (i, (step, values)) in steps.iter().enumerate().filter(|(i, _)| i % every == 0 || *i == last) {
-                let Some(estimate) = Estimate::of(values, metric) else { continue };
-                debug_assert!(i <= last);
-                let place = [json!(metric), json!(name), json!(step + 1)];
-                table.rows.push(place.into_iter().chain(estimate.values()).collect());
-                points.push(((step + 1) as f64, estimate));
-            }
-            if !points.is_empty() {
-                let found = coloured.iter().position(|&known| known == at).map(|place| style[place]);
-                let (colour, mark) = (found.map(|style| style.0), found.map_or(0, |style| style.1));
-                lines.push(Line { name, colour, mark, points });
-            }
+            let of = if labels.len() > 1 && !apart { format!(" of {} labels", labels.len()) } else { String::new() };
+            panels.push(LinePanel { title, y_name: groups::metric_name(metric) + &of, lines });
         }
-        panels.push(LinePanel { title: String::new(), y_name: groups::metric_name(metric), lines });
     }
     if table.rows.is_empty() {
         return Err(data(
@@ -89,17 +99,44 @@ pub(super) fn chart(
             "`permafrost status` says how far the sweep is",
         ));
     }
+    let mut lines = panels.iter().flat_map(|panel| &panel.lines).filter(|line| line.colour.is_some());
+    let thin =
+        lines.any(Line::thins).then_some("thin: some of the trials have stopped early, the mean is of the others");
+    notes.extend(thin.map(str::to_owned));
     let chart = Chart {
         title,
-        description: format!("{} by epoch, mean and 95 % interval over seeds", metrics.join(", ")),
-        x_name: "Epoch".to_owned(),
+        description: format!("{} by epochs trained, mean and 95 % interval over seeds", metrics.join(", ")),
+        x_name: "Epochs trained".to_owned(),
         log_x: false,
         shared_y: false,
         interval: Interval::Band,
         panels,
         legend,
+        notes,
     };
     Ok((chart, table))
+}
+
+/// Means over trials by the epochs trained: a point after the first epoch is at 1.
+fn points(
+    members: &[&ResultRow],
+    metric: &str,
+    values: &BTreeMap<(&str, &str), Vec<(i64, f64)>>,
+) -> Vec<(f64, Estimate)> {
+    let mut steps: BTreeMap<i64, Vec<(Option<&str>, f64)>> = BTreeMap::new();
+    let units = repeats::units(members);
+    for (trial, unit) in members.iter().zip(&units) {
+        for (step, value) in values.get(&(trial.id.as_str(), metric)).into_iter().flatten() {
+            steps.entry(*step).or_default().push((unit.as_deref(), *value));
+        }
+    }
+    let every = steps.len().div_ceil(POINTS).max(1);
+    let last = steps.len().saturating_sub(1);
+    let shown = steps.into_iter().enumerate().filter(|(i, _)| i % every == 0 || *i == last);
+    let point = |(_, (step, values)): (usize, (i64, Vec<_>))| {
+        Some(((step + 1) as f64, Estimate::of(&repeats::independent(values), metric)?))
+    };
+    shown.filter_map(point).collect()
 }
 
 /// Places of the groups that are coloured: all, or the best by their mean result.
@@ -109,8 +146,7 @@ fn best(groups_of: &[(Vec<Value>, Vec<&ResultRow>)], ranking: &Ranking) -> Vec<u
     }
     let score = |members: &[&ResultRow]| {
         let (metric, maximize) = ranking.as_ref()?;
-        let values: Vec<f64> = members.iter().filter_map(|trial| trial.values.get(metric).copied()).collect();
-        let mean = Estimate::of(&values, metric)?.mean;
+        let mean = Estimate::over(members, metric)?.mean;
         Some(if *maximize { -mean } else { mean })
     };
     let mut order: Vec<(f64, usize)> =

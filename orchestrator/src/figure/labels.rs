@@ -13,6 +13,19 @@ impl Rect {
         if across > 0.0 && down > 0.0 { across * down } else { 0.0 }
     }
 
+    /// With a little room around it.
+    fn widened(&self) -> Self {
+        Self(self.0 - 1.0, self.1 - 0.5, self.2 + 1.0, self.3 + 0.5)
+    }
+
+    /// Whether a line ends in it or goes through it.
+    fn is_crossed(&self, line: Segment) -> bool {
+        let inside = |(x, y): Place| self.0 < x && x < self.2 && self.1 < y && y < self.3;
+        let Self(left, top, right, bottom) = *self;
+        let diagonals = [[(left, top), (right, bottom)], [(left, bottom), (right, top)]];
+        line.into_iter().any(inside) || diagonals.into_iter().any(|diagonal| cross(line, diagonal))
+    }
+
     fn outside(&self, bounds: &Self) -> f64 {
         let over = [bounds.0 - self.0, bounds.1 - self.1, self.2 - bounds.2, self.3 - bounds.3];
         over.into_iter().map(|by| by.max(0.0)).sum()
@@ -67,65 +80,187 @@ pub(super) struct Wanted {
     pub(super) height: f64,
 }
 
-/// The rectangle of each label, in the order of `wanted`, which is that of their weight; where there is no room, it stands where it covers
-/// least. None for a point without a label.
-pub(super) fn place(wanted: &[Wanted], bounds: Rect, taken: &[Rect]) -> Vec<Option<Rect>> {
-    let point = |wanted: &Wanted| {
-        let ((x, y), r) = (wanted.at, wanted.radius);
-        Rect(x - r, y - r, x + r, y + r)
+/// A line, from end to end.
+pub(super) type Segment = [Place; 2];
+
+/// Where a label stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Label {
+    pub(super) rect: Rect,
+    /// The line from its point to it, where it stands apart.
+    pub(super) leader: Option<Segment>,
+}
+
+/// What is bad about a place, in points of distance that would be as bad.
+mod cost {
+    /// A label over the edge, each point of it.
+    pub(super) const OUTSIDE: f64 = 200.0;
+    /// A label on another one, on a point, or on what is taken.
+    pub(super) const COVERS: f64 = 400.0;
+    /// A leader through a label, through another point, over another leader, over what is taken.
+    pub(super) const THROUGH_LABEL: f64 = 300.0;
+    pub(super) const THROUGH_POINT: f64 = 300.0;
+    pub(super) const THROUGH_LEADER: f64 = 200.0;
+    pub(super) const THROUGH_TAKEN: f64 = 25.0;
+}
+
+/// Rounds in which every label may move, at most.
+const ROUNDS: usize = 12;
+/// Further orders in which labels are put, at most.
+const STRIDES: usize = 6;
+/// A label that is farther from its point has a leader, so that nobody has to guess.
+const NEAR: f64 = 2.6;
+
+/// Where each label stands, in the order of `wanted`; none for a point without a label. Labels are put one after the other, in several orders,
+/// and then move in turn to where they are least in the way, until none does; the best of these is taken. Where there is no room, a label
+/// stands where it covers least.
+pub(super) fn place(wanted: &[Wanted], bounds: Rect, taken: &[Rect]) -> Vec<Option<Label>> {
+    let named: Vec<usize> = (0..wanted.len()).filter(|at| wanted[*at].width > 0.0).collect();
+    let choices: Vec<Vec<(Label, f64)>> = wanted.iter().map(|label| choices(label, bounds)).collect();
+    // What does not depend on other labels.
+    let fixed: Vec<Vec<f64>> = (0..wanted.len())
+        .map(|at| choices[at].iter().map(|(label, far)| far + alone(wanted, at, label, bounds, taken)).collect())
+        .collect();
+    let mut sideways = named.clone();
+    sideways.sort_by(|a, b| wanted[*a].at.0.total_cmp(&wanted[*b].at.0));
+    let mut downwards = named.clone();
+    downwards.sort_by(|a, b| wanted[*a].at.1.total_cmp(&wanted[*b].at.1));
+    let reversed = |order: &[usize]| order.iter().rev().copied().collect::<Vec<_>>();
+    let mut orders =
+        vec![named.clone(), reversed(&named), reversed(&sideways), sideways, reversed(&downwards), downwards];
+    // And some in which neighbours in none of these follow each other.
+    for stride in (2..named.len()).take(STRIDES) {
+        orders.push((0..stride).flat_map(|first| named.iter().skip(first).step_by(stride).copied()).collect());
+    }
+    let solved = orders.iter().map(|order| settle(order, wanted.len(), &choices, &fixed));
+    let best = solved.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(placed, _)| placed).unwrap_or_default();
+    best.into_iter().enumerate().map(|(at, choice)| choice.map(|choice| choices[at][choice].0)).collect()
+}
+
+/// Which choice each label takes when they move in this order, and what all of it costs.
+fn settle(
+    order: &[usize],
+    count: usize,
+    choices: &[Vec<(Label, f64)>],
+    fixed: &[Vec<f64>],
+) -> (Vec<Option<usize>>, f64) {
+    let mut placed: Vec<Option<usize>> = vec![None; count];
+    let costs = |placed: &[Option<usize>], at: usize, choice: usize| {
+        let others = placed.iter().enumerate().filter(|(other, _)| *other != at);
+        let others = others.filter_map(|(other, choice)| choice.map(|choice| &choices[other][choice].0));
+        fixed[at][choice] + others.map(|other| between(&choices[at][choice].0, other)).sum::<f64>()
     };
-    let points: Vec<Rect> = wanted.iter().map(point).collect();
-    let mut placed: Vec<Option<Rect>> = Vec::with_capacity(wanted.len());
-    for label in wanted {
-        if label.width == 0.0 {
-            placed.push(None);
-            continue;
+    for _ in 0..ROUNDS {
+        let before = placed.clone();
+        for &at in order {
+            let judged = (0..choices[at].len()).map(|choice| (choice, costs(&placed, at, choice)));
+            placed[at] = judged.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(choice, _)| choice);
         }
-        let judged = candidates(label).map(|(rect, far)| {
-            let wide = Rect(rect.0 - 1.0, rect.1 - 0.5, rect.2 + 1.0, rect.3 + 0.5);
-            let covered: f64 = points.iter().chain(placed.iter().flatten()).chain(taken).map(|o| wide.overlap(o)).sum();
-            // Over the edge it may stand on the next panel.
-            let covered = covered + 10.0 * rect.outside(&bounds);
-            // A line to it that crosses another point would seem to be that one's.
-            let crossed = wanted.iter().any(|other| other.at != label.at && crosses(label, rect, other));
-            let covers = if covered < 0.5 { 0.0 } else { 1000.0 + covered };
-            (rect, covers + if crossed { 60.0 } else { 0.0 } + far)
-        });
-        placed.push(judged.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(rect, _)| rect));
+        if placed == before {
+            break;
+        }
     }
-    placed
+    let total = order.iter().filter_map(|at| placed[*at].map(|choice| costs(&placed, *at, choice))).sum();
+    (placed, total)
 }
 
-/// Whether the line from a point to its label goes through another point.
-fn crosses(label: &Wanted, rect: Rect, other: &Wanted) -> bool {
-    let (x, y) = label.at;
-    let (to_x, to_y) = (x.clamp(rect.0, rect.2), y.clamp(rect.1, rect.3));
-    let (dx, dy) = (to_x - x, to_y - y);
-    let squared = dx * dx + dy * dy;
-    if squared <= (label.radius + 2.0) * (label.radius + 2.0) {
-        return false;
+/// What a place costs for itself.
+fn alone(wanted: &[Wanted], at: usize, label: &Label, bounds: Rect, taken: &[Rect]) -> f64 {
+    let wide = label.rect.widened();
+    let mut sum = cost::OUTSIDE * label.rect.outside(&bounds);
+    for (other, point) in wanted.iter().enumerate() {
+        let ((x, y), r) = (point.at, point.radius);
+        sum += covering(wide.overlap(&Rect(x - r, y - r, x + r, y + r)));
+        let crossed = label.leader.is_some_and(|leader| other != at && distance(leader, point.at) < r + 0.4);
+        sum += if crossed { cost::THROUGH_POINT } else { 0.0 };
     }
-    let along = (((other.at.0 - x) * dx + (other.at.1 - y) * dy) / squared).clamp(0.0, 1.0);
-    let (off_x, off_y) = (x + along * dx - other.at.0, y + along * dy - other.at.1);
-    off_x * off_x + off_y * off_y < other.radius * other.radius
+    for rect in taken {
+        sum += covering(wide.overlap(rect));
+        sum += if label.leader.is_some_and(|leader| rect.is_crossed(leader)) { cost::THROUGH_TAKEN } else { 0.0 };
+    }
+    sum
 }
 
-/// Where a label may stand, and how little that is liked.
-fn candidates(label: &Wanted) -> impl Iterator<Item = (Rect, f64)> + '_ {
-    let (x, y) = label.at;
-    let (w, h) = (label.width, label.height);
-    // Beside the point first, then above and below, and further away.
-    let sides = [(1.0, 0.0), (-1.0, 0.0), (0.0, -1.0), (0.0, 1.0), (1.0, -1.0), (-1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)];
-    let away = [1.5, 5.0, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0];
-    away.into_iter().enumerate().flat_map(move |(step, gap)| {
-        sides.into_iter().enumerate().map(move |(side, (dx, dy))| {
+/// What two labels cost beside each other.
+fn between(a: &Label, b: &Label) -> f64 {
+    let through = |leader: Option<Segment>, rect: &Rect| leader.is_some_and(|leader| rect.widened().is_crossed(leader));
+    let labels =
+        [through(a.leader, &b.rect), through(b.leader, &a.rect)].into_iter().filter(|through| *through).count();
+    let leaders = a.leader.zip(b.leader).is_some_and(|(a, b)| cross(a, b));
+    covering(a.rect.widened().overlap(&b.rect))
+        + cost::THROUGH_LABEL * labels as f64
+        + if leaders { cost::THROUGH_LEADER } else { 0.0 }
+}
+
+fn covering(area: f64) -> f64 {
+    if area < 0.5 { 0.0 } else { cost::COVERS + area }
+}
+
+/// Where a label may stand, and how little that is liked: beside its point first, then above and below, and farther away.
+fn choices(label: &Wanted, bounds: Rect) -> Vec<(Label, f64)> {
+    const SIDES: [(f64, f64); 16] = [
+        (1.0, 0.0),
+        (-1.0, 0.0),
+        (0.0, -1.0),
+        (0.0, 1.0),
+        (1.0, -1.0),
+        (-1.0, -1.0),
+        (1.0, 1.0),
+        (-1.0, 1.0),
+        (0.5, -1.0),
+        (-0.5, -1.0),
+        (0.5, 1.0),
+        (-0.5, 1.0),
+        (-1.0, 0.5),
+        (-1.0, -0.5),
+        (1.0, 0.5),
+        (1.0, -0.5),
+    ];
+    const AWAY: [f64; 12] = [1.5, 4.5, 8.0, 12.0, 17.0, 23.0, 30.0, 38.0, 46.0, 55.0, 66.0, 80.0];
+    if label.width == 0.0 {
+        return Vec::new();
+    }
+    let ((x, y), (w, h)) = (label.at, (label.width, label.height));
+    let mut all = Vec::with_capacity(2 * SIDES.len() * AWAY.len());
+    for gap in AWAY {
+        for (side, (dx, dy)) in SIDES.into_iter().enumerate() {
             let reach = label.radius + gap;
             let slant = if dx != 0.0 && dy != 0.0 { 0.7 } else { 1.0 };
             let left = x + dx * reach * slant - w * (1.0 - dx) / 2.0;
             let top = y + dy * reach * slant - h * (1.0 - dy) / 2.0;
-            (Rect(left, top, left + w, top + h), (step * 10 + side) as f64)
-        })
-    })
+            // Also moved to where it is within the bounds.
+            let within = left.min(bounds.2 - w).max(bounds.0);
+            for left in [Some(left), Some(within).filter(|within| *within != left)].into_iter().flatten() {
+                let rect = Rect(left, top, left + w, top + h);
+                all.push((Label { rect, leader: leader(label, rect) }, gap + 0.8 * side as f64));
+            }
+        }
+    }
+    all
+}
+
+/// From the edge of a point to the nearest place of its label.
+fn leader(label: &Wanted, Rect(left, top, right, bottom): Rect) -> Option<Segment> {
+    let (x, y) = label.at;
+    let near = (x.clamp(left, right), y.clamp(top, bottom));
+    let (dx, dy) = (near.0 - x, near.1 - y);
+    let length = (dx * dx + dy * dy).sqrt();
+    let from = (x + dx / length * label.radius, y + dy / length * label.radius);
+    (length > label.radius + NEAR).then_some([from, near])
+}
+
+/// How far a place is from a line.
+fn distance([(ax, ay), (bx, by)]: Segment, (x, y): Place) -> f64 {
+    let (dx, dy) = (bx - ax, by - ay);
+    let squared = dx * dx + dy * dy;
+    let along = if squared > 0.0 { (((x - ax) * dx + (y - ay) * dy) / squared).clamp(0.0, 1.0) } else { 0.0 };
+    ((ax + along * dx - x).powi(2) + (ay + along * dy - y).powi(2)).sqrt()
+}
+
+/// Whether two lines cross.
+fn cross([a, b]: Segment, [c, d]: Segment) -> bool {
+    let side = |(ax, ay): Place, (bx, by): Place, (x, y): Place| (bx - ax) * (y - ay) - (by - ay) * (x - ax);
+    side(a, b, c) * side(a, b, d) < 0.0 && side(c, d, a) * side(c, d, b) < 0.0
 }
 
 #[cfg(test)]
@@ -147,13 +282,38 @@ mod tests {
             .map(|i| Wanted { at: (50.0 + f64::from(i) * 4.0, 50.0), radius: 2.0, width: 30.0, height: 7.0 })
             .collect();
         let bounds = Rect(0.0, 0.0, 120.0, 100.0);
-        let placed: Vec<Rect> = place(&wanted, bounds, &[]).into_iter().flatten().collect();
+        let placed: Vec<Label> = place(&wanted, bounds, &[]).into_iter().flatten().collect();
         assert_eq!(placed.len(), 6);
-        for (i, rect) in placed.iter().enumerate() {
-            assert!(rect.outside(&bounds) == 0.0);
-            assert!(placed[..i].iter().all(|other| rect.overlap(other) < 0.5), "{placed:?}");
+        for (i, label) in placed.iter().enumerate() {
+            assert!(label.rect.outside(&bounds) == 0.0);
+            assert!(placed[..i].iter().all(|other| between(label, other) == 0.0), "{placed:?}");
         }
         // A point may be only in the way.
         assert_eq!(place(&[Wanted { width: 0.0, ..wanted[0] }], bounds, &[]), [None]);
+    }
+
+    #[test]
+    fn leaders_cross_neither_labels_nor_each_other() {
+        // A heap of points: no label has room beside its own.
+        let wanted: Vec<Wanted> = (0..9)
+            .map(|i| Wanted {
+                at: (58.0 + f64::from(i % 3) * 6.0, 55.0 + f64::from(i / 3) * 6.0),
+                radius: 2.5,
+                width: 28.0,
+                height: 7.6,
+            })
+            .collect();
+        let bounds = Rect(0.0, 0.0, 130.0, 120.0);
+        let placed = place(&wanted, bounds, &[]);
+        let labels: Vec<&Label> = placed.iter().flatten().collect();
+        assert!(labels.iter().filter(|label| label.leader.is_some()).count() > 3, "{labels:?}");
+        for (i, label) in labels.iter().enumerate() {
+            assert!(labels[..i].iter().all(|other| between(label, other) == 0.0), "{labels:?}");
+            assert!(label.rect.outside(&bounds) == 0.0, "{labels:?}");
+        }
+        assert!(cross([(0.0, 0.0), (2.0, 2.0)], [(0.0, 2.0), (2.0, 0.0)]));
+        assert!(!cross([(0.0, 0.0), (1.0, 1.0)], [(3.0, 0.0), (3.0, 4.0)]));
+        assert!(Rect(0.0, 0.0, 10.0, 2.0).is_crossed([(-1.0, 1.0), (11.0, 1.0)]));
+        assert!(!Rect(0.0, 0.0, 10.0, 2.0).is_crossed([(-1.0, 3.0), (11.0, 3.0)]));
     }
 }

@@ -13,7 +13,7 @@ use super::{
     labels::spread,
     panel::{Panel, Plane, place},
     style::{self, LINE_PT, MARK_PT, Palette, TICK_PT},
-    svg::{Area, Drawn, MARGIN, PT_PER_MM, Place, Svg, legend, line, stroke, units, write},
+    svg::{Area, Drawn, MARGIN, PT_PER_MM, Place, Svg, legend, line, note, stroke, units, write},
     text,
 };
 
@@ -27,6 +27,13 @@ const NAMED_AT_ENDS: usize = 8;
 const MARKED: usize = 12;
 /// A sample of a line in a legend.
 const SAMPLE: f64 = 17.0;
+
+/// How far lines are moved apart where intervals would cover each other: neighbours at most, in points; all of them together as a share of a
+/// decade, for a place must still be read as the value that it stands for; and of the width where there is one value alone.
+const MOST_STEP: f64 = 2.6;
+const DECADE_REACH: f64 = 0.06;
+const SINGLE_REACH: f64 = 0.4;
+const SINGLE_STEP: f64 = 12.0;
 
 /// A line with its interval.
 #[derive(Clone, Debug)]
@@ -71,6 +78,8 @@ pub(super) struct Chart {
     pub(super) interval: Interval,
     pub(super) panels: Vec<LinePanel>,
     pub(super) legend: Vec<LegendRow>,
+    /// What else is to be said.
+    pub(super) notes: Vec<String>,
 }
 
 impl Chart {
@@ -99,6 +108,9 @@ impl Chart {
                     mark.map_or(Ok(()), |at| style::mark(area, at, (x + SAMPLE / 2.0, y), MARK_PT, ink))
                 })?;
             }
+            for text in &self.notes {
+                top = note(area, palette, text, (top, width))?;
+            }
             Ok(top)
         })
     }
@@ -106,6 +118,10 @@ impl Chart {
     /// Room for names at the ends of lines; none: they are in a legend.
     fn names_at_ends(&self, width: f64) -> Option<f64> {
         let [panel] = self.panels.as_slice() else { return None };
+        // A line from the middle to the edge for a single value would be all that there is to see.
+        if self.values().len() < 2 {
+            return None;
+        }
         let named: Vec<&Line> = panel.lines.iter().filter(|line| line.colour.is_some()).collect();
         let widest = named.iter().map(|line| text::width(&line.name, TICK_PT)).fold(0.0, f64::max);
         let fits = named.len() == panel.lines.len() && named.len() <= NAMED_AT_ENDS && widest < 0.36 * width;
@@ -130,9 +146,11 @@ impl Chart {
         let shared = row.first().filter(|_| self.shared_y && columns > 1);
         let shared = shared.map(|lines| Panel::room_left(&self.y_axis(lines, height)));
         let each = (width - 2.0 * MARGIN - shared.unwrap_or(0.0)) / columns as f64;
+        // Panels below each other begin at one place.
+        let widest = self.panels.iter().map(|panel| Panel::room_left(&self.y_axis(panel, height))).fold(0.0, f64::max);
         for (column, lines) in row.iter().enumerate() {
             let mut y = self.y_axis(lines, height);
-            let room = shared.unwrap_or_else(|| Panel::room_left(&y));
+            let room = shared.unwrap_or(widest);
             if column > 0 && shared.is_some() {
                 y = y.named("", false);
             }
@@ -141,7 +159,8 @@ impl Chart {
             let panel = Panel { left, top, right, bottom: top + height };
             let x = self.x_axis(panel.width(), x_name);
             end = panel.bottom + Panel::room_below(&x);
-            let aside = |at: usize, value: f64| x.aside(value, self.shift(at, lines.lines.len()) / panel.width());
+            let step = self.step(&x, panel.width());
+            let aside = |at: usize, value: f64| x.aside(value, shift(at, lines.lines.len(), step) / panel.width());
             let mut plane = panel.draw(area, palette, x.clone(), y, &lines.title)?;
             self.lines(&mut plane, palette, lines, &aside)?;
             if at_ends.is_some() {
@@ -151,21 +170,27 @@ impl Chart {
         Ok(end + 4.0)
     }
 
-    fn x_axis(&self, width: f64, name: &str) -> Axis {
+    /// What points stand at, each once.
+    fn values(&self) -> Vec<f64> {
         let lines = self.panels.iter().flat_map(|panel| &panel.lines);
         let mut values: Vec<f64> = lines.flat_map(|line| line.points.iter().map(|(x, _)| *x)).collect();
         values.sort_by(f64::total_cmp);
         values.dedup();
+        values
+    }
+
+    fn x_axis(&self, width: f64, name: &str) -> Axis {
+        let values = self.values();
         let [low, high] = [values.first(), values.last()].map(|value| value.copied().unwrap_or(1.0));
         let most = (width / 24.0) as usize;
-        let mut axis = if self.log_x {
-            Axis::log(low, high, most).inset(self.widest_shift() / width)
-        } else {
-            Axis::linear(low, high, most.min(8))
-        };
+        let mut axis =
+            if self.log_x { Axis::log(low, high, most).inset(0.02) } else { Axis::linear(low, high, most.min(8)) };
         let near = |pair: &[f64]| (axis.share(pair[1]) - axis.share(pair[0])) * width < 20.0;
         if self.log_x && values.len() <= 7 && !values.windows(2).any(near) {
             // Where there are few, those that were measured.
+            if values.len() == 1 {
+                axis.minor.clear();
+            }
             axis.ticks = values;
         } else if !self.log_x {
             // Epochs are whole.
@@ -187,18 +212,24 @@ impl Chart {
         let (low, high) =
             points.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (l, h)| (low.min(l), high.max(h)));
         let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
-        Axis::linear(low, high, (height / 22.0) as usize).named(&panel.y_name, true)
+        Axis::linear(low, high, (height / 15.0) as usize).named(&panel.y_name, true)
     }
 
-    /// How far a line of several is moved aside, in points, so that intervals at one value do not cover each other.
-    fn shift(&self, at: usize, count: usize) -> f64 {
-        let step = if self.interval == Interval::Bar { (16.0 / count as f64).min(2.6) } else { 0.0 };
-        (at as f64 - (count as f64 - 1.0) / 2.0) * step
-    }
-
-    fn widest_shift(&self) -> f64 {
-        let counts = self.panels.iter().map(|panel| panel.lines.len().max(1));
-        counts.map(|count| self.shift(count - 1, count)).fold(0.0, f64::max)
+    /// How far neighbours of several lines are moved apart, in points, so that intervals at one value do not cover each other.
+    fn step(&self, x: &Axis, width: f64) -> f64 {
+        if self.interval != Interval::Bar {
+            return 0.0;
+        }
+        let most = self.panels.iter().map(|panel| panel.lines.len()).max().unwrap_or(0).saturating_sub(1).max(1);
+        let values = self.values();
+        match values.as_slice() {
+            // A single value is read nowhere else.
+            [] | [_] => (SINGLE_REACH * width / most as f64).min(SINGLE_STEP),
+            [first, ..] => {
+                let decade = (x.share(10.0 * first) - x.share(*first)).abs() * width;
+                (DECADE_REACH * decade / most as f64).min(MOST_STEP)
+            }
+        }
     }
 
     fn lines(
@@ -232,7 +263,10 @@ impl Chart {
             if self.interval == Interval::Bar {
                 let known = line.points.iter().filter(|(_, e)| e.interval.is_some());
                 let ends = known.map(|(value, e)| [e.low(), e.high()].map(|bound| (aside(at, *value), bound)));
-                plane.draw_series(ends.map(|ends| PathElement::new(ends, stroke(colour, 0.7))))?;
+                // What has no length cannot be drawn.
+                let long = |ends: &[(f64, f64); 2]| plane.backend_coord(&ends[0]) != plane.backend_coord(&ends[1]);
+                let ends: Vec<_> = ends.filter(long).collect();
+                plane.draw_series(ends.into_iter().map(|ends| PathElement::new(ends, stroke(colour, 0.7))))?;
             }
             let marked = middle(at, &line.points[..complete]);
             curve(plane, &marked, colour, LINE_PT, line.mark)?;
@@ -244,6 +278,11 @@ impl Chart {
         }
         Ok(())
     }
+}
+
+/// How far a line of several is moved aside, in points.
+fn shift(at: usize, count: usize, step: f64) -> f64 {
+    (at as f64 - (count as f64 - 1.0) / 2.0) * step
 }
 
 fn curve(plane: &mut Plane<'_>, points: &[(f64, f64)], colour: RGBColor, width: f64, mark: usize) -> Drawn<()> {
@@ -286,6 +325,11 @@ fn end_names(
 }
 
 impl Line {
+    /// Whether some of its trials have stopped before others.
+    pub(super) fn thins(&self) -> bool {
+        self.complete() < self.points.len()
+    }
+
     /// How many of its points are means of as many values as its first one: later ones may be of those that had not stopped.
     fn complete(&self) -> usize {
         let all = self.points.first().map_or(0, |(_, estimate)| estimate.n);

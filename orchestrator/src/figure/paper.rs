@@ -1,6 +1,10 @@
 //! What the paper's Table 2 says, for figures.
 
-use crate::report::paper::{Printed, paper};
+use super::error::{FigureError, data};
+use crate::{
+    report::paper::{Printed, paper},
+    store::Subject,
+};
 
 /// The paper's table of methods and their sizes.
 const TABLE: &str = "paper-table-2";
@@ -27,6 +31,44 @@ impl Collection {
             Self::Rsna => "RSNA",
             Self::Covidx => "COVIDx",
         }
+    }
+
+    /// What its trials are about: reader and label.
+    const fn subject(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Rsna => ("rsna", "pneumonia"),
+            Self::Covidx => ("covidx", "diagnosis"),
+        }
+    }
+
+    /// The one that trials with this result may be compared with: all of them are about what it is about.
+    pub(super) fn comparable(subjects: &[&Subject], metric: &str) -> Option<Self> {
+        [Self::Rsna, Self::Covidx].into_iter().find(|known| known.fits(subjects, metric).is_ok())
+    }
+
+    /// Whether trials that are about this, with this result, may stand beside its values.
+    pub(super) fn fits(self, subjects: &[&Subject], metric: &str) -> Result<(), FigureError> {
+        let (reader, label) = self.subject();
+        let own = |subject: &&&Subject| subject.reader == reader && subject.label == label;
+        let others: Vec<String> = subjects
+            .iter()
+            .filter(|subject| !own(subject))
+            .map(|subject| format!("`{}` of {}", subject.label, subject.reader))
+            .collect();
+        let alone = format!("draw the paper's values alone: `permafrost figure params --reference {reader}`");
+        if subjects.is_empty() || !others.is_empty() {
+            let found = if others.is_empty() { "no label of a known data set".to_owned() } else { others.join(", ") };
+            let what = format!(
+                "the paper's values on {} are about `{label}` of {reader}, and the trials are about {found}",
+                self.name()
+            );
+            return Err(data(what, format!("leave `--reference` out, or {alone}")));
+        }
+        if metric != self.metric() {
+            let what = format!("the paper's values on {} are {}, not {metric}", self.name(), self.metric());
+            return Err(data(what, format!("add `--metric {}`, or {alone}", self.metric())));
+        }
+        Ok(())
     }
 
     /// The result that it has.
@@ -90,6 +132,23 @@ mod tests {
 113.6 88.6 89.1 89.9 72.0 83.5 90.5
 172.7 89.1 89.9 90.8 74.8 84.8 92.3
 12.2 84.4 85.6 86.8 71.0 87.5 92.3";
+
+    #[test]
+    fn only_what_is_about_the_same_is_compared() {
+        let subject = |reader: &str, label: &str| Subject { reader: reader.to_owned(), label: label.to_owned() };
+        let (rsna, covidx, other) =
+            (subject("rsna", "pneumonia"), subject("covidx", "diagnosis"), subject("open-i", "normal"));
+        assert_eq!(Collection::comparable(&[&rsna], "auroc"), Some(Collection::Rsna));
+        assert_eq!(Collection::comparable(&[&covidx], "accuracy"), Some(Collection::Covidx));
+        assert_eq!(Collection::comparable(&[&covidx], "auroc"), None);
+        assert_eq!(Collection::comparable(&[&rsna, &other], "auroc"), None);
+        assert_eq!(Collection::comparable(&[], "auroc"), None);
+        let refused = Collection::Rsna.fits(&[&other], "auroc").unwrap_err();
+        assert!(refused.to_string().contains("the trials are about `normal` of open-i"), "{refused}");
+        assert!(refused.cure().unwrap().contains("--reference rsna"));
+        let refused = Collection::Covidx.fits(&[&covidx], "auroc").unwrap_err();
+        assert!(refused.cure().unwrap().contains("--metric accuracy"), "{refused}");
+    }
 
     #[test]
     fn the_values_are_the_papers() {

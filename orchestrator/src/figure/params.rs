@@ -13,8 +13,9 @@ use super::{
 };
 use crate::store::ResultRow;
 
-/// Measured points that are all named; of more, the best of each panel.
+/// Measured points that are named, the best of each panel: beside the paper's values, and where they are alone.
 const NAMED: usize = 3;
+const NAMED_ALONE: usize = 8;
 
 /// The figure of these trials of a stage, beside published values. `trainable` are the parameters of the Adaptor of each trial.
 pub(super) fn scatter(
@@ -51,8 +52,11 @@ pub(super) fn scatter(
         "n",
     ]);
     let mut panels = Vec::new();
+    let most = if reference.is_some() { NAMED } else { NAMED_ALONE };
+    let mut unnamed = false;
     for &share in &fractions {
         let mut points = measured(trials, share, &names, metric, trainable, &fraction);
+        unnamed |= name_best(&mut points, most);
         points.extend(published.iter().filter_map(|method| reference_point(method, share)));
         // Large points lie below small ones.
         points.sort_by(|a, b| b.trainable_m.total_cmp(&a.trainable_m).then(b.score.mean.total_cmp(&a.score.mean)));
@@ -76,11 +80,12 @@ pub(super) fn scatter(
         ));
     }
     let collection = reference.map_or(String::new(), |collection| format!(" on {}", collection.name()));
-    let score = groups::metric_name(metric);
+    let score = groups::metric_name(reference.map_or(metric, |collection| collection.metric()));
     let mut legend = Vec::new();
     let whose = |whose: Whose| panels.iter().flat_map(|panel| &panel.points).any(|point| point.whose == whose);
     if whose(Whose::Ours) {
-        legend.push((Whose::Ours, "measured: mean, 95 % interval over seeds".to_owned()));
+        let named = if unnamed { format!("; named: the best {most} of a panel") } else { String::new() };
+        legend.push((Whose::Ours, format!("measured: mean, 95 % interval over seeds{named}")));
     }
     if whose(Whose::Paper) {
         legend.push((Whose::Paper, "the paper's Adaptor".to_owned()));
@@ -107,21 +112,23 @@ fn measured(
     fraction: &dyn Fn(&ResultRow) -> f64,
 ) -> Vec<Point> {
     let here: Vec<&ResultRow> = trials.iter().copied().filter(|trial| fraction(trial) == share).collect();
-    let mut points: Vec<Point> = groups::keys(&here, names)
+    groups::keys(&here, names)
         .into_iter()
         .filter_map(|(key, members)| {
-            let values: Vec<f64> = members.iter().filter_map(|trial| trial.values.get(metric).copied()).collect();
             let parameters = *members.iter().find_map(|trial| trainable.get(&trial.id))?;
-            let score = Estimate::of(&values, metric)?.scaled(100.0);
+            let score = Estimate::over(&members, metric)?.scaled(100.0);
             let words: Vec<String> = names.iter().zip(&key).map(|(name, value)| groups::shown(name, value)).collect();
             let name = if words.is_empty() { "Adaptor".to_owned() } else { words.join(" · ") };
             Some(Point { whose: Whose::Ours, name, named: false, trainable_m: parameters as f64 / 1e6, score })
         })
-        .collect();
-    let all = points.len() <= NAMED;
-    let best = points.iter().map(|point| point.score.mean).fold(f64::NEG_INFINITY, f64::max);
-    points.iter_mut().for_each(|point| point.named = all || point.score.mean == best);
-    points
+        .collect()
+}
+
+/// Names the best of measured points, at most so many; whether others are left.
+fn name_best(points: &mut [Point], most: usize) -> bool {
+    points.sort_by(|a, b| b.score.mean.total_cmp(&a.score.mean));
+    points.iter_mut().take(most).for_each(|point| point.named = true);
+    points.len() > most
 }
 
 fn reference_point(method: &Method, share: f64) -> Option<Point> {

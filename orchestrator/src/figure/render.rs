@@ -17,7 +17,7 @@ use super::{
     tsne::{self, Projection},
 };
 use crate::{
-    store::{Reader, ResultRow, SweepRow},
+    store::{Reader, ResultRow, Subject, SweepRow},
     sweep::{FigureKind, FigureSpec, StagePlan, Theme},
 };
 
@@ -262,25 +262,19 @@ impl On<'_> {
     async fn params(&self) -> Result<Figure, FigureError> {
         let metric = self.metric()?;
         let trainable = self.reader.adaptor_parameters(self.sweep.sweep, &self.stage.name).await?;
+        let known = self.reader.subjects(self.sweep.sweep, &self.stage.name).await?;
+        let subjects: BTreeSet<&Subject> = self.trials.iter().filter_map(|trial| known.get(&trial.id)).collect();
+        let subjects: Vec<&Subject> = subjects.into_iter().collect();
         let reference = match self.request.reference {
-            Reference::Auto => self.comparable(metric).await?,
+            Reference::Auto => Collection::comparable(&subjects, metric),
             other => published(other),
         };
+        if let Some(collection) = reference {
+            collection.fits(&subjects, metric)?;
+        }
         let title = self.request.title.clone();
         let (scatter, data) = params::scatter(self.trials, metric, &trainable, reference, title)?;
         Ok(Figure { svg: scatter.draw(self.request.width_mm, &self.palette())?, data })
-    }
-
-    /// Published values that the trials may be compared with.
-    async fn comparable(&self, metric: &str) -> Result<Option<Collection>, FigureError> {
-        let subjects = self.reader.subjects(self.sweep.sweep, &self.stage.name).await?;
-        let [subject] = subjects.as_slice() else { return Ok(None) };
-        let collection = match (subject.reader.as_str(), subject.label.as_str()) {
-            ("rsna", "pneumonia") => Collection::Rsna,
-            ("covidx", "diagnosis") => Collection::Covidx,
-            _ => return Ok(None),
-        };
-        Ok(Some(collection).filter(|collection| collection.metric() == metric))
     }
 
     fn fractions(&self) -> Result<Figure, FigureError> {
@@ -337,10 +331,7 @@ impl On<'_> {
         }
         let label = done[0].parameters.get("label").and_then(Value::as_str).unwrap_or("class");
         let mut projections = Vec::new();
-        for trial in &done {
-            let key = groups::key(trial, &varying);
-            let words = varying.iter().zip(&key).map(|(name, value)| groups::shown(name, value));
-            let name = words.collect::<Vec<_>>().join(" · ");
+        for (trial, name) in done.iter().zip(groups::names_apart(&done, &varying)) {
             let images = self.images(trial).await?;
             projections.push(Projection { name, values: trial.values.clone(), images });
         }

@@ -9,7 +9,7 @@ use super::{
     axis::Axis,
     error::FigureError,
     groups::Estimate,
-    labels::{self, Rect, Wanted},
+    labels::{self, Label, Rect, Wanted},
     panel::{Panel, Plane, place},
     style::{MARK_PT, Palette, TICK_PT},
     svg::{Area, Drawn, MARGIN, PT_PER_MM, Place, Svg, legend, line, stroke, units, write},
@@ -23,6 +23,8 @@ const LEAST_PANEL: f64 = 138.0;
 /// Radius of the point of a million parameters; areas grow with the parameters.
 const RADIUS: f64 = 0.5;
 const LEAST_RADIUS: f64 = 1.5;
+/// Above the highest point, as a share of the range.
+const HEADROOM: f64 = 0.1;
 
 /// Whose point it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +80,15 @@ impl Scatter {
             for (at, row) in self.panels.chunks(columns).enumerate() {
                 top = self.row(area, palette, row, (columns, width, at + 1 == rows), top)?;
             }
-            legend(area, palette, "", &self.legend, (top, width, 7.0), |whose, (x, y)| {
-                point(area, palette, (x + 4.0, y), 2.4, *whose)
+            let kinds = self.legend.iter().map(|(whose, text)| (Some(*whose), text.clone()));
+            let sizes = self.sizes_differ().then(|| (None, "area: trainable parameters".to_owned()));
+            let entries: Vec<(Option<Whose>, String)> = kinds.chain(sizes).collect();
+            legend(area, palette, "", &entries, (top, width, 7.0), |whose, (x, y)| match whose {
+                Some(whose) => point(area, palette, (x + 4.0, y), 2.4, *whose),
+                None => {
+                    point(area, palette, (x + 1.2, y), 1.2, Whose::Published)?;
+                    point(area, palette, (x + 5.2, y), 2.6, Whose::Published)
+                }
             })
         })
     }
@@ -115,12 +124,22 @@ impl Scatter {
         self.panels.iter().flat_map(|panel| &panel.points)
     }
 
+    fn sizes_differ(&self) -> bool {
+        let mut radii = self.points().map(|point| radius(point.trainable_m));
+        let first = radii.next();
+        radii.any(|radius| Some(radius) != first)
+    }
+
     fn x_axis(&self) -> Axis {
         let (low, high) = self.points().fold((f64::INFINITY, 0.0_f64), |(low, high), point| {
             (low.min(point.trainable_m), high.max(point.trainable_m))
         });
         // One size alone would stand on an axis without numbers.
         let (low, high) = if high < 4.0 * low { (low / 2.0, high * 2.0) } else { (low, high) };
+        // A number that is a little less is written, so that there is one on the left of the first point.
+        let decade = 10_f64.powi(low.log10().floor() as i32);
+        let below = [1.0, 2.0, 5.0].map(|m| m * decade).into_iter().rfind(|value| *value <= low).unwrap_or(low);
+        let low = if low < 1.5 * below { below } else { low };
         Axis::log(low, high, 6).inset(0.02)
     }
 
@@ -129,6 +148,8 @@ impl Scatter {
             (low.min(point.score.low()), high.max(point.score.high()))
         });
         let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
+        // Above the best points, room for their labels.
+        let high = high + HEADROOM * (high - low);
         Axis::linear(low, high, (height / 22.0) as usize).named(&self.y_name, true)
     }
 }
@@ -151,44 +172,64 @@ fn point(area: &Area<'_>, palette: &Palette, (x, y): Place, radius: f64, whose: 
     area.draw(&circle(stroke(colour, 0.9)))
 }
 
+/// How far apart points of one size stand, and how far all of them reach at most, in points.
+const APART: f64 = 5.0;
+const REACH: f64 = 50.0;
+
+/// Where points stand: measured ones of one size beside each other, so that their intervals can be seen.
+fn places(points: &[Point], plane: &Plane<'_>) -> Vec<Place> {
+    let beside = |at: usize| {
+        let own = |other: &Point| {
+            other.whose == Whose::Ours && points[at].whose == Whose::Ours && other.trainable_m == points[at].trainable_m
+        };
+        let count = points.iter().filter(|other| own(other)).count();
+        let before = points[..at].iter().filter(|other| own(other)).count() as f64;
+        let most = count.saturating_sub(1) as f64;
+        (before - most / 2.0) * if most > 0.0 { APART.min(REACH / most) } else { 0.0 }
+    };
+    let place_of = |(at, point): (usize, &Point)| {
+        let (x, y) = place(plane, (point.trainable_m, point.score.mean));
+        (x + if points[at].whose == Whose::Ours { beside(at) } else { 0.0 }, y)
+    };
+    points.iter().enumerate().map(place_of).collect()
+}
+
 fn draw_points(area: &Area<'_>, palette: &Palette, points: &[Point], panel: &Panel, plane: &Plane<'_>) -> Drawn<()> {
-    let place_of = |point: &Point| place(plane, (point.trainable_m, point.score.mean));
+    let places = places(points, plane);
     let wanted: Vec<Wanted> = points
         .iter()
-        .map(|shown| Wanted {
-            at: place_of(shown),
-            radius: radius(shown.trainable_m),
+        .zip(&places)
+        .map(|(shown, at)| Wanted {
+            at: *at,
+            radius: radius(shown.trainable_m).max(if shown.whose == Whose::Ours { MARK_PT } else { 0.0 }),
             width: if shown.named { text::width(&shown.name, TICK_PT) } else { 0.0 },
             height: TICK_PT + 0.6,
         })
         .collect();
     let mut bars = Vec::new();
-    for shown in points.iter().filter(|shown| shown.score.interval.is_some()) {
-        let ends = [shown.score.low(), shown.score.high()].map(|bound| place(plane, (shown.trainable_m, bound)));
-        line(area, &ends, stroke(colour(palette, shown.whose), 0.7), None)?;
-        let [(at, low), (_, high)] = ends;
-        bars.push(Rect(at - 0.35, high, at + 0.35, low));
+    for (shown, (at, _)) in points.iter().zip(&places).filter(|(shown, _)| shown.score.interval.is_some()) {
+        let [low, high] =
+            [shown.score.low(), shown.score.high()].map(|bound| place(plane, (shown.trainable_m, bound)).1);
+        // What has no length cannot be drawn.
+        if low > high {
+            line(area, &[(*at, low), (*at, high)], stroke(colour(palette, shown.whose), 0.7), None)?;
+            bars.push(Rect(at - 0.35, high, at + 0.35, low));
+        }
     }
-    let bounds = Rect(panel.left + 2.0, panel.top - 2.0, panel.right + 5.0, panel.bottom - 1.0);
+    let bounds = Rect(panel.left + 2.0, panel.top + 1.0, panel.right - 1.0, panel.bottom - 1.5);
     let labels = labels::place(&wanted, bounds, &bars);
     // So that a label can be read on lines; below all points.
-    for Rect(left, top, right, bottom) in labels.iter().flatten() {
+    for Label { rect: Rect(left, top, right, bottom), .. } in labels.iter().flatten() {
         let corners = [(units(left - 0.8), units(*top)), (units(right + 0.8), units(*bottom))];
         area.draw(&Rectangle::new(corners, palette.background.mix(0.8).filled()))?;
     }
     for (shown, wanted) in points.iter().zip(&wanted) {
-        let least = if shown.whose == Whose::Ours { MARK_PT } else { 0.0 };
-        point(area, palette, wanted.at, wanted.radius.max(least), shown.whose)?;
+        point(area, palette, wanted.at, wanted.radius, shown.whose)?;
     }
-    for ((shown, wanted), rect) in points.iter().zip(&wanted).zip(labels) {
-        let Some(Rect(left, top, right, bottom)) = rect else { continue };
-        // From the point to the nearest place of a label that stands apart.
-        let (near_x, near_y) = (wanted.at.0.clamp(left, right), wanted.at.1.clamp(top, bottom));
-        let (dx, dy) = (near_x - wanted.at.0, near_y - wanted.at.1);
-        let distance = (dx * dx + dy * dy).sqrt();
-        if distance > wanted.radius + 4.0 {
-            let from = (wanted.at.0 + dx / distance * wanted.radius, wanted.at.1 + dy / distance * wanted.radius);
-            line(area, &[from, (near_x, near_y)], stroke(palette.pale, 0.4), None)?;
+    for (shown, label) in points.iter().zip(labels) {
+        let Some(Label { rect: Rect(left, top, _, bottom), leader }) = label else { continue };
+        if let Some(ends) = leader {
+            line(area, &ends, stroke(palette.pale, 0.4), None)?;
         }
         let ink = if shown.whose == Whose::Published { palette.muted } else { colour(palette, shown.whose) };
         write(area, (left, (top + bottom) / 2.0), &shown.name, TICK_PT, ink, HPos::Left)?;

@@ -26,6 +26,10 @@ pub(super) const MARGIN: f64 = 5.0;
 /// Height of the area that is drawn on, in points; of a document, as much as is used.
 const MOST_HEIGHT: f64 = 20_000.0;
 
+/// Lines of a heading, and of a note, at most.
+const HEADING_LINES: usize = 2;
+const NOTE_LINES: usize = 3;
+
 /// A place in points; y grows downwards.
 pub(super) type Place = (f64, f64);
 /// The whole drawing.
@@ -92,6 +96,16 @@ pub(super) fn legend<'a, T>(
     Ok(middle + 3.0 + 0.5 * text::CAPITALS * TICK_PT)
 }
 
+/// A remark below a legend, broken where it is too long. Returns where it ends.
+pub(super) fn note(area: &Area<'_>, palette: &Palette, text: &str, (top, width): (f64, f64)) -> Drawn<f64> {
+    let mut top = top;
+    for line in text::wrapped(text, TICK_PT, width - 2.0 * MARGIN - 2.0, NOTE_LINES) {
+        top += TICK_PT + 2.6;
+        write(area, (MARGIN + 2.0, top - 0.5 * TICK_PT), &line, TICK_PT, palette.muted, HPos::Left)?;
+    }
+    Ok(top)
+}
+
 /// A finished drawing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Svg {
@@ -128,9 +142,11 @@ impl Svg {
             let area = area.into_drawing_area();
             let mut top = MARGIN;
             if let Some(heading) = heading {
-                let heading = text::fitted(heading, TITLE_PT + 0.5, width - 2.0 * MARGIN);
-                write(&area, (MARGIN, top + 0.64 * TITLE_PT), &heading, TITLE_PT + 0.5, palette.ink, HPos::Left)?;
-                top += TITLE_PT + 7.0;
+                for line in text::wrapped(heading, TITLE_PT + 0.5, width - 2.0 * MARGIN, HEADING_LINES) {
+                    write(&area, (MARGIN, top + 0.64 * TITLE_PT), &line, TITLE_PT + 0.5, palette.ink, HPos::Left)?;
+                    top += TITLE_PT + 3.0;
+                }
+                top += 4.0;
             }
             let bottom = draw(&area, top)?;
             area.present()?;

@@ -77,6 +77,39 @@ fn parameters_against_scores() {
 }
 
 #[test]
+fn heads_of_one_adaptor_are_one_repetition() {
+    let mut rows: Vec<ResultRow> = heads().into_iter().take(3).collect();
+    for row in &mut rows {
+        row.parameters.insert("pretrain.seed".to_owned(), json!(0));
+    }
+    let n = |rows: &[ResultRow]| {
+        let (_, data) = fraction::chart(&rows.iter().collect::<Vec<_>>(), "auroc", None).unwrap();
+        data.rows[0].last().cloned()
+    };
+    assert_eq!(n(&rows), Some(json!(3)));
+    let others = rows.clone().into_iter().map(|mut row| {
+        row.parameters.insert("pretrain.seed".to_owned(), json!(1));
+        row
+    });
+    let crossed: Vec<ResultRow> = rows.iter().cloned().chain(others).collect();
+    assert_eq!(n(&crossed), Some(json!(2)), "two Adaptors with three heads each");
+}
+
+#[test]
+fn projections_and_single_values_can_be_told_apart() {
+    let rows: Vec<ResultRow> = heads().into_iter().take(3).collect();
+    let trials: Vec<&ResultRow> = rows.iter().collect();
+    let names = super::groups::names_apart(&trials, &["vision".to_owned()]);
+    assert_eq!(names, ["resnet-ae · seed 0", "resnet-ae · seed 1", "resnet-ae · seed 2"]);
+    // One share alone: no line, no interval without a length, and a legend in place of leaders over the whole width.
+    let mut one: Vec<ResultRow> = heads().into_iter().filter(|row| row.parameters["fraction"] == json!(1.0)).collect();
+    one.iter_mut().for_each(|row| drop(row.values.insert("auroc".to_owned(), 0.8)));
+    let (chart, _) = fraction::chart(&one.iter().collect::<Vec<_>>(), "auroc", Some("One".to_owned())).unwrap();
+    let svg = chart.draw(174.0, &Palette::of(Theme::Light)).unwrap();
+    sound(&svg, &["One", "vision:", "text:"]);
+}
+
+#[test]
 fn several_labels_have_no_score_in_common() {
     let mut rows = heads();
     for (i, row) in rows.iter_mut().enumerate() {
@@ -127,9 +160,10 @@ fn curves_have_intervals_and_the_best_are_in_colour() {
     let trials: Vec<&ResultRow> = rows.iter().collect();
     let (chart, data) = history::chart(&trials, &curves, &metrics, &ranking, None).unwrap();
     assert_eq!(data.rows.len(), 2 * 6 * 20);
-    assert_eq!((&data.rows[0][2], &data.rows[0][6]), (&json!(1), &json!(3)));
+    assert_eq!(data.columns, ["metric", "panel", "line", "epochs_trained", "mean", "ci95_low", "ci95_high", "n"]);
+    assert_eq!((&data.rows[0][3], &data.rows[0][7]), (&json!(1), &json!(3)));
     let svg = chart.draw(174.0, &Palette::of(Theme::Light)).unwrap();
-    sound(&svg, &["Epoch", "Training loss", "Validation AUROC", "resnet-ae", "cxr-bert"]);
+    sound(&svg, &["Epochs trained", "Training loss", "Validation AUROC", "resnet-ae", "cxr-bert"]);
     assert_eq!(svg.as_str().matches("<polygon opacity=\"0.16\"").count(), 12, "a band for each line");
     // Eighteen lines: seven in colour, the others pale.
     let many: Vec<ResultRow> = rows
@@ -146,7 +180,10 @@ fn curves_have_intervals_and_the_best_are_in_colour() {
         chart.panels[1].lines.iter().filter(|line| line.colour.is_some()).map(|line| line.name.as_str()).collect();
     assert_eq!(coloured.len(), 7);
     assert!(coloured.contains(&"dinov2-b · cxr-bert · 2"), "{coloured:?}");
-    sound(&chart.draw(85.0, &Palette::of(Theme::Dark)).unwrap(), &["11 others"]);
+    sound(
+        &chart.draw(85.0, &Palette::of(Theme::Dark)).unwrap(),
+        &["11 others", "in colour: the best 7 by their mean auroc"],
+    );
 }
 
 #[test]

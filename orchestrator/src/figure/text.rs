@@ -54,6 +54,22 @@ pub(super) fn fitted(text: &str, size: f64, room: f64) -> String {
     cut.into_iter().chain(['…']).collect()
 }
 
+/// Text in at most `most` lines of a width, broken between words; what is left after the last one is cut with dots.
+pub(super) fn wrapped(text: &str, size: f64, room: f64, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let last = lines.len() == most;
+        match lines.last_mut() {
+            Some(line) if last || width(&format!("{line} {word}"), size) <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.into_iter().map(|line| fitted(&line, size, room)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +80,17 @@ mod tests {
         for (text, units) in [("0", 1303.0), ("A", 1401.0), ("−", 1716.0), ("α", 1350.0), ("00", 2606.0)] {
             assert!((width(text, 2048.0) - units).abs() < 0.5, "{text}: {}", width(text, 2048.0));
         }
+    }
+
+    #[test]
+    fn long_text_is_wrapped_before_it_is_cut() {
+        let text = "AUROC of heads on RSNA by the share of labels";
+        assert_eq!(wrapped(text, 7.0, 1000.0, 2), [text]);
+        let lines = wrapped(text, 7.0, 110.0, 2);
+        assert_eq!(lines.join(" "), text);
+        assert!(lines.len() == 2 && lines.iter().all(|line| width(line, 7.0) <= 110.0), "{lines:?}");
+        assert!(wrapped(text, 7.0, 60.0, 2)[1].ends_with('…'));
+        assert!(wrapped("", 7.0, 60.0, 2).is_empty());
     }
 
     #[test]

@@ -26,6 +26,12 @@ const INSET: f64 = 6.0;
 const MOST_HEIGHT: f64 = 178.0;
 /// Two projections side by side need that width.
 const TWO_WIDE: f64 = 340.0;
+/// From one line below a panel to the next.
+const NOTE: f64 = TICK_PT + 2.2;
+/// How much a point covers what lies below.
+const OPAQUE: f64 = 0.65;
+/// The panels of a projection.
+const WHENS: [&str; 2] = ["before", "after"];
 /// Classes that can be told apart.
 const CLASSES: usize = 7;
 
@@ -113,13 +119,14 @@ pub(super) fn draw(
                     let name = text::fitted(&projection.name, TITLE_PT, pair);
                     write(area, (left, top + 0.64 * TITLE_PT), &name, TITLE_PT, palette.ink, HPos::Left)?;
                 }
-                for (at, when) in ["before", "after"].into_iter().enumerate() {
+                for (at, when) in WHENS.into_iter().enumerate() {
                     let left = left + at as f64 * (side + BETWEEN);
                     let panel = Panel { left, top: above, right: left + side, bottom: above + height };
                     show(area, palette, projection, &classes, &panel, when)?;
                 }
             }
-            top = above + height + TICK_PT + 6.0;
+            let lines = row.iter().flat_map(|projection| WHENS.map(|when| note(projection, when, side).len()));
+            top = above + height + NOTE * lines.max().unwrap_or(0) as f64 + 6.0;
         }
         let entries: Vec<(usize, String)> = classes
             .iter()
@@ -169,16 +176,51 @@ fn show(
     let count = projection.images.len() as f64;
     // So that a tenth of the panel is covered, within reason.
     let size = (0.1 * panel.width() * panel.height() / count / std::f64::consts::PI).sqrt().clamp(0.7, 1.7);
-    for (at, class) in classes.iter().enumerate() {
-        let of_class = projection.images.iter().filter(|image| image.class == *class);
-        let places = of_class.map(|image| (place(image)[0], place(image)[1]));
-        style::marks(&mut plane, at, places, size, palette.series(at).mix(0.8))?;
+    // Of all classes in turn, so that none covers another one.
+    for at in shuffled(projection.images.len()) {
+        let image = &projection.images[at];
+        let class = classes.iter().position(|class| *class == image.class).unwrap_or_default();
+        let here = std::iter::once((place(image)[0], place(image)[1]));
+        style::marks(&mut plane, class, here, size, palette.series(class).mix(OPAQUE))?;
     }
-    let value = |name: &str| projection.values.get(&format!("{name}_{when}"));
-    if let (Some(silhouette), Some(knn)) = (value("silhouette"), value("knn_accuracy")) {
-        let note = format!("silhouette {}, 10-NN {:.1} %", number(*silhouette, 2), 100.0 * knn);
-        let note = text::fitted(&note, TICK_PT, panel.width());
-        write(area, (panel.left, panel.bottom + 7.0), &note, TICK_PT, palette.muted, HPos::Left)?;
+    for (at, line) in note(projection, when, panel.width()).iter().enumerate() {
+        let height = panel.bottom + 7.0 + NOTE * at as f64;
+        write(area, (panel.left, height), line, TICK_PT, palette.muted, HPos::Left)?;
     }
     Ok(())
+}
+
+/// Numbers in an order that is always the same and looks like chance.
+fn shuffled(count: usize) -> Vec<usize> {
+    // A finaliser of 64 bits: a bijection that scatters neighbours (Steele et al., "Fast splittable pseudorandom number generators", 2014).
+    let scattered = |at: &usize| {
+        let mut bits = (*at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    };
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by_key(scattered);
+    order
+}
+
+/// What the numbers say of a panel, in lines of that width. The share of the commonest class is what naming it always would reach.
+fn note(projection: &Projection, when: &str, room: f64) -> Vec<String> {
+    let value = |name: &str| projection.values.get(&format!("{name}_{when}"));
+    let (Some(silhouette), Some(knn)) = (value("silhouette"), value("knn_accuracy")) else { return Vec::new() };
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for image in &projection.images {
+        *counts.entry(&image.class).or_default() += 1;
+    }
+    let majority = counts.values().max().copied().unwrap_or_default() as f64 / projection.images.len().max(1) as f64;
+    let decimals = if silhouette.abs() < 0.1 { 4 } else { 3 };
+    let parts = [
+        format!("silhouette {}", number(*silhouette, decimals)),
+        format!("10-NN {:.1} % (majority {:.1} %)", 100.0 * knn, 100.0 * majority),
+    ];
+    let whole = parts.join(", ");
+    if text::width(&whole, TICK_PT) <= room {
+        return vec![whole];
+    }
+    parts.iter().flat_map(|part| text::wrapped(part, TICK_PT, room, 2)).collect()
 }

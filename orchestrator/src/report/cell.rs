@@ -1,6 +1,9 @@
 //! Trials that agree in rows and columns.
 
-use super::stats::{self, Interval, Paired};
+use super::{
+    repeats::{self, Outcome},
+    stats::{self, Interval, Paired},
+};
 use crate::store::ResultRow;
 
 /// One cell.
@@ -8,6 +11,10 @@ use crate::store::ResultRow;
 pub(super) struct Cell {
     /// Its trials.
     pub(super) trials: usize,
+    /// Those of them with a result.
+    pub(super) results: usize,
+    /// Results were averaged over the stage's own seed, for seeds of inputs vary as well.
+    pub(super) averaged: bool,
     /// What those with a result say.
     pub(super) summary: Option<Summary>,
     /// Why others have none, in a word.
@@ -19,7 +26,7 @@ pub(super) struct Cell {
     /// The published value is all there is: it is a row of the paper.
     pub(super) published: bool,
     /// Results by what pairs them with those of other cells; see [`super::pairing`].
-    pub(super) pairs: Vec<(String, f64)>,
+    pub(super) pairs: Vec<Outcome>,
     /// Compared with the best of the column, or with the baseline.
     pub(super) compared: Option<Compared>,
 }
@@ -45,7 +52,7 @@ impl Compared {
 /// Numbers of a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Summary {
-    /// Results.
+    /// Results that are independent of each other.
     pub(crate) n: usize,
     /// Their mean.
     pub(crate) mean: f64,
@@ -81,10 +88,15 @@ pub(super) fn value(trial: &ResultRow, metric: &str) -> Option<f64> {
 impl Cell {
     /// From trials and the result to show.
     pub(super) fn new(trials: &[&ResultRow], metric: &str) -> Self {
-        let values: Vec<f64> = trials.iter().filter_map(|trial| value(trial, metric)).collect();
+        let units = repeats::units(trials);
+        let found = units.iter().zip(trials).filter_map(|(unit, trial)| Some((unit.as_deref(), value(trial, metric)?)));
+        let found: Vec<(Option<&str>, f64)> = found.collect();
+        let results = found.len();
+        let values = repeats::independent(found);
         let reasons = trials.iter().filter(|trial| value(trial, metric).is_none()).map(|trial| reason(&trial.state));
         let reason = reasons.max_by_key(|(weight, _)| *weight).map(|(_, word)| word);
-        Self { trials: trials.len(), summary: Summary::of(&values, is_share(metric)), reason, ..Self::default() }
+        let summary = Summary::of(&values, is_share(metric));
+        Self { trials: trials.len(), results, averaged: values.len() < results, summary, reason, ..Self::default() }
     }
 
     /// A value of a published table.

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::{
     cell::Cell,
     grid::Grid,
-    list::{Column, List},
-    number,
+    list::{Column, List, Written},
+    number::{self, Precision},
 };
 use crate::{store::ResultRow, sweep::ReportSpec};
 
@@ -52,8 +52,14 @@ pub(super) fn compare(
     let grid = Grid::new(&spec, results, maximize);
     let names = grid.columns.names.iter().chain(&grid.rows.names);
     let names = names.map(|name| Column::new(name, true));
-    let numbers =
-        NUMBERS.map(|name| Column { digits: if name.starts_with("p_") { 3 } else { 4 }, ..Column::new(name, false) });
+    // Means and their differences with the same decimals, so that one can be checked against the other.
+    let precision = Precision::of(grid.all().filter_map(Cell::mean), 5);
+    let written = |name: &str| match name {
+        "mean" | "difference" | "low" | "high" | "reference" => Written::Alike(precision),
+        name if name.starts_with("p_") => Written::P,
+        _ => Written::Digits(4),
+    };
+    let numbers = NUMBERS.map(|name| Column { written: written(name), ..Column::new(name, false) });
     let rows = (0..grid.columns.keys.len()).flat_map(|column| {
         let grid = &grid;
         (0..grid.rows.keys.len()).filter_map(move |row| line(grid, row, column))

@@ -221,11 +221,31 @@ impl Grid {
         if self.columns.names.is_empty() { vec![self.metric.clone()] } else { self.columns.labels[column].clone() }
     }
 
+    /// What a best cell is the best of.
+    pub(super) fn best_of(&self) -> String {
+        if self.groups().len() > 1 {
+            return format!("the best of its column and {}", self.rows.names[0]);
+        }
+        "the best of its column".to_owned()
+    }
+
+    /// What bold type means, where there is any.
+    pub(super) fn bold(&self) -> Option<String> {
+        self.all().any(|cell| cell.best).then(|| format!("bold: {}", self.best_of()))
+    }
+
     /// What signs mean that the table has. `beside`: where published values stand.
     pub(super) fn legend(&self, beside: &str) -> Vec<String> {
         let mut lines = self.signs();
         if self.all().any(|cell| cell.state() == "partial") {
             lines.push("(k/n): k of n trials have a result".to_owned());
+        }
+        if self.all().any(|cell| cell.averaged) {
+            lines.push(
+                "seeds of inputs vary as well as `seed`: results are averaged over `seed` first, and spread, intervals and tests are those of \
+                 the averages"
+                    .to_owned(),
+            );
         }
         if self.all().any(|cell| cell.reason == Some(BLOCKED)) {
             lines.push(format!(
@@ -269,7 +289,7 @@ impl Grid {
         }
         let compared = || self.all().filter_map(|cell| cell.compared.as_ref());
         let other = if self.baseline.is_empty() {
-            "the best of its column".to_owned()
+            self.best_of()
         } else {
             let named = self.baseline.iter().map(|(name, value)| format!("{name} {}", number::plain(value)));
             named.collect::<Vec<_>>().join(", ")

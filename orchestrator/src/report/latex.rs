@@ -1,4 +1,6 @@
-//! Tables for papers: booktabs, and longtable for what does not fit on a page.
+//! Tables for papers: booktabs, longtable for what does not fit on a page, and turned pages for what is too wide.
+
+use serde_json::Value;
 
 use super::{
     grid::Grid,
@@ -11,11 +13,12 @@ use super::{
 /// Lines that fit on a page.
 const PAGE: usize = 45;
 
-/// Letters that fit beside each other in normal size.
+/// Letters that fit beside each other in normal size, and in the least size that can be read; what is wider is turned by a quarter.
 const WIDE: usize = 80;
+const TURNED: usize = 105;
 
 /// Makes a table as narrow as the page, and leaves one that is narrower as it is.
-const SHRINK: &str = "  \\resizebox{\\ifdim\\width>\\textwidth\\textwidth\\else\\width\\fi}{!}{%\n";
+const SHRINK: &str = "  \\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n";
 
 pub(super) fn document(tables: &[Table]) -> String {
     let tabulars: Vec<Tabular> = tables.iter().map(Tabular::new).collect();
@@ -25,6 +28,12 @@ pub(super) fn document(tables: &[Table]) -> String {
     }
     if tabulars.iter().any(|tabular| tabular.wide() && !tabular.long()) {
         packages.push("graphicx");
+    }
+    if tabulars.iter().any(|tabular| tabular.turned() && !tabular.long()) {
+        packages.push("rotating");
+    }
+    if tabulars.iter().any(|tabular| tabular.turned() && tabular.long()) {
+        packages.push("pdflscape");
     }
     let preamble = format!("% Preamble: \\usepackage{{{}}}\n\n", packages.join(","));
     preamble + &tabulars.iter().map(Tabular::write).collect::<Vec<_>>().join("\n")
@@ -51,7 +60,7 @@ impl Tabular {
             Body::List(list) => Self::list(list, &table.title),
         };
         if let Some(note) = &table.note {
-            tabular.notes.insert(0, escape(note));
+            tabular.notes.insert(0, prose(note));
         }
         tabular
     }
@@ -85,7 +94,7 @@ impl Tabular {
             align: "l".repeat(stub.max(usize::from(columns == 0))) + &"r".repeat(columns),
             header: header(grid),
             body,
-            notes: grid.legend("second lines").iter().map(|text| escape(text)).collect(),
+            notes: grid.bold().into_iter().chain(grid.legend("second lines")).map(|text| prose(&text)).collect(),
             letters: widths.sum::<usize>() + labels.max().unwrap_or_default(),
         }
     }
@@ -96,15 +105,23 @@ impl Tabular {
             Some(number) if list.is_number(column) => format!("$-${}", escape(number)),
             _ => escape(text),
         };
-        let widths = (0..list.columns.len()).map(|column| {
-            let longest = texts.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-            longest.max(list.columns[column].name.len()) + 2
+        // A column that says nothing takes room that the page has not.
+        let silent = |column: &usize| {
+            let silent = ["state", "reference", "p_wilcoxon", "p_wilcoxon_holm"];
+            let name = list.columns[*column].name.as_str();
+            let values = || list.rows.iter().map(|row| &row[*column]);
+            silent.contains(&name) && (values().all(Value::is_null) || values().all(|value| value == "done"))
+        };
+        let kept: Vec<usize> = (0..list.columns.len()).filter(|column| !silent(column)).collect();
+        let widths = kept.iter().map(|column| {
+            let longest = texts.iter().map(|row| row[*column].chars().count()).max().unwrap_or_default();
+            longest.max(list.heading(*column).len()) + 2
         });
         Self {
-            caption: escape(title),
-            align: (0..list.columns.len()).map(|column| if list.is_number(column) { 'r' } else { 'l' }).collect(),
-            header: vec![line(list.columns.iter().map(|column| escape(&column.name)))],
-            body: texts.iter().map(|row| line(row.iter().enumerate().map(|(at, text)| value(at, text)))).collect(),
+            caption: prose(title),
+            align: kept.iter().map(|column| if list.is_number(*column) { 'r' } else { 'l' }).collect(),
+            header: vec![line(kept.iter().map(|column| escape(list.heading(*column))))],
+            body: texts.iter().map(|row| line(kept.iter().map(|at| value(*at, &row[*at])))).collect(),
             notes: Vec::new(),
             letters: widths.sum(),
         }
@@ -118,6 +135,10 @@ impl Tabular {
         self.letters > WIDE
     }
 
+    fn turned(&self) -> bool {
+        self.letters > TURNED
+    }
+
     fn write(&self) -> String {
         if self.align.is_empty() {
             return "% no rows\n".to_owned();
@@ -126,7 +147,8 @@ impl Tabular {
     }
 
     fn write_float(&self) -> String {
-        let mut out = "\\begin{table}[htbp]\n  \\centering\n".to_owned();
+        let (kind, place) = if self.turned() { ("sidewaystable", "") } else { ("table", "[htbp]") };
+        let mut out = format!("\\begin{{{kind}}}{place}\n  \\centering\n");
         if !self.caption.is_empty() {
             out += &format!("  \\caption{{{}}}\n", self.caption);
         }
@@ -138,9 +160,9 @@ impl Tabular {
         out += &format!("    \\bottomrule\n  \\end{{tabular}}{after}\n");
         if !self.notes.is_empty() {
             out += "\n  \\smallskip\n";
-            out += &format!("  \\parbox{{\\textwidth}}{{\\footnotesize {}}}\n", self.notes.join("\\\\\n    "));
+            out += &format!("  \\parbox{{\\linewidth}}{{\\footnotesize {}}}\n", self.notes.join("\\\\\n    "));
         }
-        out + "\\end{table}\n"
+        out + &format!("\\end{{{kind}}}\n")
     }
 
     /// Over several pages, with the header on each.
@@ -157,7 +179,7 @@ impl Tabular {
         if !self.notes.is_empty() {
             out += &format!("{{\\footnotesize\\noindent {}\\par}}\n", self.notes.join("\\\\\n"));
         }
-        out
+        if self.turned() { format!("\\begin{{landscape}}\n{out}\\end{{landscape}}\n") } else { out }
     }
 }
 
@@ -203,6 +225,18 @@ fn line(cells: impl Iterator<Item = String>) -> String {
 
 fn indented(lines: &[String]) -> String {
     lines.iter().map(|line| format!("    {line}\n")).collect()
+}
+
+/// Text that shows as it is, but for what stands between backticks, which is code.
+fn prose(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    // One that is not closed is a backtick.
+    if parts.len().is_multiple_of(2) {
+        return escape(text);
+    }
+    let part =
+        |(at, part): (usize, &&str)| if at % 2 == 1 { format!("\\texttt{{{}}}", escape(part)) } else { escape(part) };
+    parts.iter().enumerate().map(part).collect()
 }
 
 /// Text that shows as it is.

@@ -8,6 +8,7 @@ use permafrost_worker::{
 };
 use serde_json::{Map, Value};
 
+use super::repeats::{self, Outcome};
 use crate::sweep;
 
 /// Keys of a task that say where something lies, and not what it is.
@@ -227,17 +228,24 @@ pub fn differences(a: &BTreeMap<String, Value>, b: &BTreeMap<String, Value>) -> 
 }
 
 /// Parameters without seeds, as one text: trials that agree in it are one cell.
-pub fn without_seeds(parameters: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+pub fn without_seeds<V: Clone>(parameters: &BTreeMap<String, V>) -> BTreeMap<String, V> {
     let seed = |name: &str| name == "seed" || name.ends_with(".seed");
     parameters.iter().filter(|(name, _)| !seed(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Parameters that are only seeds: what pairs trials of two cells.
-pub fn seeds(parameters: &BTreeMap<String, Value>) -> String {
-    let seed = |name: &str| name == "seed" || name.ends_with(".seed");
-    let kept: Map<String, Value> =
-        parameters.iter().filter(|(name, _)| seed(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
-    Value::Object(kept).to_string()
+/// A result of a trial of a cell: seeds alone pair it with those of other cells.
+pub(crate) fn outcome(parameters: &BTreeMap<String, Value>, value: f64) -> Outcome {
+    let kept = |keep: &dyn Fn(&str) -> bool| {
+        let kept = parameters.iter().filter(|(name, _)| keep(name));
+        let kept: Map<String, Value> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Value::Object(kept).to_string()
+    };
+    let inputs = parameters.keys().any(|name| repeats::of_input(name));
+    Outcome {
+        pair: kept(&|name| repeats::own(name) || repeats::of_input(name)),
+        unit: inputs.then(|| kept(&repeats::of_input)),
+        value,
+    }
 }
 
 #[cfg(test)]

@@ -15,13 +15,14 @@ pub(super) fn table(table: &Table) -> String {
     if !table.title.is_empty() {
         blocks.push(format!("### {}", escape(&table.title)));
     }
-    let mut notes: Vec<String> = table.note.iter().map(|note| escape(note)).collect();
+    let mut notes: Vec<String> = table.note.iter().map(|note| prose(note)).collect();
     match &table.body {
         Body::Grid(grid) => {
             let (value, by) = grid.subject();
             blocks.push(format!("`{value}`{}", escape(&by)));
             blocks.push(if table.is_empty() { EMPTY.to_owned() } else { self::grid(grid) });
-            notes.extend(grid.legend("in brackets at the end").iter().map(|line| escape(line)));
+            let signs = grid.bold().into_iter().chain(grid.legend("in brackets at the end"));
+            notes.extend(signs.map(|line| prose(&line)));
         }
         Body::List(list) => blocks.push(self::list(list)),
     }
@@ -58,7 +59,7 @@ fn list(list: &List) -> String {
         return "no rows".to_owned();
     }
     let mut lines = vec![
-        line(list.columns.iter().map(|column| escape(&column.name))),
+        line((0..list.columns.len()).map(|column| escape(list.heading(column)))),
         rule((0..list.columns.len()).map(|at| list.is_number(at))),
     ];
     lines.extend(sheet::texts(list).iter().map(|row| line(row.iter().map(|text| escape(text)))));
@@ -72,6 +73,17 @@ fn line(cells: impl Iterator<Item = String>) -> String {
 /// The line under the header; numbers stand on the right.
 fn rule(right: impl Iterator<Item = bool>) -> String {
     right.fold("|".to_owned(), |line, right| line + if right { " ---: |" } else { " :--- |" })
+}
+
+/// Text that shows as it is, but for what stands between backticks, which is code.
+fn prose(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    // One that is not closed is a backtick.
+    if parts.len().is_multiple_of(2) {
+        return escape(text);
+    }
+    let part = |(at, part): (usize, &&str)| if at % 2 == 1 { format!("`{part}`") } else { escape(part) };
+    parts.iter().enumerate().map(part).collect()
 }
 
 /// Text that shows as it is.

@@ -36,6 +36,11 @@ pub(super) fn labels(name: &str, values: &[&Value]) -> Vec<String> {
     values.iter().map(|value| label(value, percent, 17)).collect()
 }
 
+/// A value of a parameter, for people.
+pub(crate) fn labelled(name: &str, value: &Value) -> String {
+    labels(name, &[value]).pop().unwrap_or_default()
+}
+
 fn label(value: &Value, percent: bool, digits: usize) -> String {
     match value {
         Value::Null => NOTHING.to_owned(),
@@ -56,6 +61,11 @@ pub(super) fn shortest(number: f64, digits: usize) -> String {
     let rounded: f64 = scientific.parse().unwrap_or(number);
     let rounded = if digits > 16 { number } else { rounded };
     if rounded != 0.0 && !(1e-3..1e7).contains(&rounded.abs()) { format!("{rounded:e}") } else { rounded.to_string() }
+}
+
+/// A p value with four decimals, which tell raw and corrected ones apart; below that, the bound.
+pub(super) fn p(value: f64) -> String {
+    if value < 1e-4 { "<0.0001".to_owned() } else { format!("{value:.4}") }
 }
 
 /// How the numbers of a table are written, so that they can be compared by eye.
@@ -109,5 +119,16 @@ impl Precision {
     pub(super) fn signed(self, number: f64) -> String {
         let text = self.show(number);
         if text.starts_with('-') { text } else { format!("+{text}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p_values_have_digits_enough_to_be_compared() {
+        let shown: Vec<String> = [1.0, 0.0147, 0.00294, 1e-4, 9.9e-5, 0.0].into_iter().map(p).collect();
+        assert_eq!(shown, ["1.0000", "0.0147", "0.0029", "0.0001", "<0.0001", "<0.0001"]);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::{
     cell::{self, Compared},
     number,
+    repeats::{self, Outcome},
     stats::{self, Paired, Refusal},
 };
 use crate::store::ResultRow;
@@ -27,31 +28,38 @@ pub(super) fn keys<'a>(cells: impl Iterator<Item = &'a [&'a ResultRow]>, apart: 
 }
 
 /// Results of a cell by the values of these parameters.
-pub(super) fn values(trials: &[&ResultRow], metric: &str, keys: &[String]) -> Vec<(String, f64)> {
-    let key = |trial: &ResultRow| {
-        let values = keys.iter().map(|name| trial.parameters.get(name).map(number::identity).unwrap_or_default());
+pub(super) fn values(trials: &[&ResultRow], metric: &str, keys: &[String]) -> Vec<Outcome> {
+    let key = |trial: &ResultRow, keep: &dyn Fn(&str) -> bool| {
+        let names = keys.iter().filter(|name| keep(name));
+        let values = names.map(|name| trial.parameters.get(name).map(number::identity).unwrap_or_default());
         values.collect::<Vec<_>>().join("\u{1f}")
     };
-    trials.iter().filter_map(|trial| Some((key(trial), cell::value(trial, metric)?))).collect()
+    let crossed = keys.iter().any(|name| repeats::of_input(name));
+    let outcome = |trial: &&ResultRow| {
+        let unit = crossed.then(|| key(trial, &|name| !repeats::own(name)));
+        Some(Outcome { pair: key(trial, &|_| true), unit, value: cell::value(trial, metric)? })
+    };
+    trials.iter().filter_map(outcome).collect()
 }
 
-/// Results compared with others, over the pairs that both have; none where there is no pair.
-pub(super) fn compare(these: &[(String, f64)], others: &[(String, f64)]) -> Option<Paired> {
+/// Results compared with others, over the pairs that both have; none where there is no pair. Differences of pairs that have a unit in common
+/// are averaged first.
+pub(super) fn compare(these: &[Outcome], others: &[Outcome]) -> Option<Paired> {
     let mut known: HashMap<&str, f64> = HashMap::new();
-    for (key, value) in others {
-        if known.insert(key, *value).is_some() {
+    for other in others {
+        if known.insert(&other.pair, other.value).is_some() {
             return Some(unpaired());
         }
     }
     let mut seen = BTreeSet::new();
     let mut differences = Vec::new();
-    for (key, value) in these {
-        if !seen.insert(key) {
+    for this in these {
+        if !seen.insert(&this.pair) {
             return Some(unpaired());
         }
-        differences.extend(known.get(key.as_str()).map(|other| value - other));
+        differences.extend(known.get(this.pair.as_str()).map(|other| (this.unit.as_deref(), this.value - other)));
     }
-    stats::paired(&differences).filter(|paired| paired.difference.is_finite())
+    stats::paired(&repeats::independent(differences)).filter(|paired| paired.difference.is_finite())
 }
 
 fn unpaired() -> Paired {

@@ -37,7 +37,7 @@ impl Shown {
         let scale = if grid.paper { 100.0 } else { 1.0 };
         let show = |number: f64| precision.show(scale * number);
         let summary = cell.summary.as_ref();
-        let partial = summary.filter(|summary| summary.n < cell.trials);
+        let partial = summary.filter(|_| cell.results < cell.trials);
         let sd = summary.and_then(|summary| summary.sd).map(|sd| format!("±{}", show(sd)));
         let interval = summary.and_then(|summary| summary.interval);
         let interval = interval.map(|interval| format!("[{}, {}]", show(interval.low), show(interval.high)));
@@ -51,7 +51,7 @@ impl Shown {
             value: cell.score().map_or_else(|| cell.state().to_owned(), show),
             spread,
             mark: (cell.compared.as_ref().and_then(|compared| compared.alike()) == Some(true)).then_some(ALIKE),
-            partial: partial.map(|summary| format!("({}/{})", summary.n, cell.trials)),
+            partial: partial.map(|_| format!("({}/{})", cell.results, cell.trials)),
             reference,
             difference: cell.difference().map(|difference| precision.signed(scale * difference)),
             word: cell.score().is_none(),

@@ -6,7 +6,8 @@ use super::{
     compare,
     grid::Grid,
     json,
-    list::{Column, List},
+    list::{Column, List, Written},
+    number::Precision,
 };
 use crate::{
     store::{QueryResult, ResultRow},
@@ -70,9 +71,23 @@ impl Table {
         parameters: usize,
         rows: Vec<Vec<Value>>,
     ) -> Self {
-        let column = |(at, name): (usize, &String)| Column { digits: 4, ..Column::new(name, at < parameters) };
+        let written = |name: &str| if matches!(name, "p" | "p Holm") { Written::P } else { Written::Digits(4) };
+        let column =
+            |(at, name): (usize, &String)| Column { written: written(name), ..Column::new(name, at < parameters) };
         let columns = names.iter().enumerate().map(column).collect();
         Self { title: title.to_owned(), note, body: Body::List(List { columns, rows }) }
+    }
+
+    /// The same with as many decimals in all of these columns as `of` needs for about five digits: means and their differences can be
+    /// checked against each other.
+    #[must_use]
+    pub(crate) fn alike(mut self, names: &[&str], of: impl Iterator<Item = f64> + Clone) -> Self {
+        let written = Written::Alike(Precision::of(of, 5));
+        if let Body::List(list) = &mut self.body {
+            let columns = list.columns.iter_mut().filter(|column| names.contains(&column.name.as_str()));
+            columns.for_each(|column| column.written = written);
+        }
+        self
     }
 
     /// What a query gave.

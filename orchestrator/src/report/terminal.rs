@@ -51,7 +51,7 @@ pub(super) fn table(table: &Table, style: Style) -> String {
             out.push('\n');
             out += &if table.is_empty() { format!("{EMPTY}\n") } else { draw_grid(grid, style) };
             if !style.color && grid.all().any(|cell| cell.best) {
-                notes.push(format!("{BEST}: the best of its column"));
+                notes.push(format!("{BEST}: {}", grid.best_of()));
             }
             notes.extend(grid.legend("second lines").iter().map(|line| clean(line)));
         }
@@ -231,11 +231,11 @@ fn color(state: &str) -> Option<Color> {
 }
 
 fn of_list(list: &List) -> Sheet {
-    let column = |(at, column): (usize, &super::list::Column)| {
+    let column = |at: usize| {
         let right = list.is_number(at);
-        Column { heading: vec![clean(&column.name)], right, wraps: !right }
+        Column { heading: vec![clean(list.heading(at))], right, wraps: !right }
     };
-    let columns: Vec<Column> = list.columns.iter().enumerate().map(column).collect();
+    let columns: Vec<Column> = (0..list.columns.len()).map(column).collect();
     let texts = sheet::texts(list);
     let text = |(at, text): (usize, &String)| {
         let color = if list.columns[at].name == "state" { color(text) } else { None };

@@ -5,13 +5,18 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::{
-    list::{Column, SHORT},
+    list::{Column, SHORT, Written},
     table::{Body, Table},
 };
 use crate::store::TrialUsage;
 
 /// Names of the columns, as in the view `trial_usage`.
-const COLUMNS: [&str; 4] = ["utilisation", "device_hours", "energy_j", "memory_peak_bytes"];
+const COLUMNS: [(&str, Written); 4] = [
+    ("utilisation", Written::Share),
+    ("device_hours", Written::Hours),
+    ("energy_j", Written::Joules),
+    ("memory_peak_bytes", Written::Bytes),
+];
 
 impl Table {
     /// A list of trials with what each took of its devices, where anything is known of any: utilisation, hours, joules and peak memory. What
@@ -26,7 +31,7 @@ impl Table {
         if known.iter().all(Option::is_none) {
             return self;
         }
-        list.columns.extend(COLUMNS.map(|name| Column::new(name, false)));
+        list.columns.extend(COLUMNS.map(|(name, written)| Column { written, ..Column::new(name, false) }));
         for (row, usage) in list.rows.iter_mut().zip(&known) {
             row.push(usage.and_then(|usage| usage.utilisation).into());
             row.push(usage.map(|usage| usage.device_hours).into());

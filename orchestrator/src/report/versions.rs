@@ -9,6 +9,7 @@ use super::{
     cell::{Summary, is_share},
     lineage::{self, Lineage},
     pairing,
+    repeats::{self, Outcome},
     stats::{self, LEVEL},
     table::Table,
 };
@@ -43,8 +44,7 @@ pub struct Versions<'a> {
 /// Trials of a cell that one version made.
 #[derive(Default)]
 struct Version {
-    /// Values by seed.
-    results: Vec<(String, f64)>,
+    results: Vec<Outcome>,
     seen: BTreeSet<String>,
     ended: i64,
     program: String,
@@ -72,13 +72,9 @@ impl Versions<'_> {
         let note = "change: mean paired difference from the version above of the same cell; p: of the paired t test, from 3 pairs on; \
                     settings tell versions apart: `permafrost diff` says in what";
         let stage = self.stage.map(|stage| format!("{stage}.")).unwrap_or_default();
-        Table::of_rows(
-            &format!("{stage}{} over time", self.metric),
-            Some(note.to_owned()),
-            &names,
-            parameters.len(),
-            rows,
-        )
+        let title = format!("{stage}{} over time", self.metric);
+        let values = cells.values().flatten().flat_map(|version| &version.results).map(|found| found.value);
+        Table::of_rows(&title, Some(note.to_owned()), &names, parameters.len(), rows).alike(&["mean", "change"], values)
     }
 
     /// Versions of each cell, oldest first.
@@ -103,7 +99,7 @@ impl Versions<'_> {
             version.sweeps.insert(self.names.get(&place.sweep).cloned().unwrap_or_default());
             if version.seen.insert(place.id.clone()) {
                 version.ended = version.ended.min(trial.ended.unwrap_or(i64::MAX));
-                version.results.push((lineage::seeds(&place.parameters), *value));
+                version.results.push(lineage::outcome(&place.parameters, *value));
             }
         }
         let ordered = |versions: BTreeMap<_, Version>| {
@@ -116,7 +112,7 @@ impl Versions<'_> {
     }
 
     fn numbers(&self, version: &Version, before: Option<&Version>) -> Vec<Value> {
-        let values: Vec<f64> = version.results.iter().map(|(_, value)| *value).collect();
+        let values = repeats::independent(version.results.iter().map(|found| (found.unit.as_deref(), found.value)));
         let summary = Summary::of(&values, is_share(self.metric));
         let paired = before.and_then(|before| pairing::compare(&version.results, &before.results));
         let paired = paired.filter(|paired| paired.n > 0);
@@ -197,8 +193,8 @@ pub fn moment(ms: i64) -> String {
         .map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-/// Results by seed.
-pub(crate) type Results = Vec<(String, f64)>;
+/// Results of a cell.
+pub(crate) type Results = Vec<Outcome>;
 
 /// Values of two sets of trials by seed, compared: what `diff` and tables share.
 pub(crate) fn compared(cells: &[(Results, Results)]) -> Vec<Option<Comparison>> {

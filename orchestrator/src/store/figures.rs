@@ -7,7 +7,7 @@ use permafrost_worker::{id::TrialId, model::AdaptorShape};
 use super::{error::StoreError, reader::Reader};
 
 /// What a stage's trials are about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Subject {
     /// Reader of the collection, such as `rsna`.
     pub reader: String,
@@ -43,23 +43,22 @@ impl Reader {
         Ok(rows.into_iter().map(|(id, image, text)| (id, parameters(image, text))).collect())
     }
 
-    /// What the trials of a stage are about, each once.
+    /// What each trial of a stage is about, by identity.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn subjects(&self, sweep: i64, stage: &str) -> Result<Vec<Subject>, StoreError> {
-        let rows: Vec<(String, String)> = sqlx::query_as(
-            "SELECT DISTINCT d.task ->> '$.reader.name', t.task ->> '$.label'
+    pub async fn subjects(&self, sweep: i64, stage: &str) -> Result<BTreeMap<String, Subject>, StoreError> {
+        let rows: Vec<(String, String, String)> = sqlx::query_as(
+            "SELECT t.id, d.task ->> '$.reader.name', t.task ->> '$.label'
              FROM sweep_trials st JOIN trials t USING (trial) JOIN trials d ON d.id = t.task ->> '$.dataset'
-             WHERE st.sweep = ? AND st.stage = ? AND d.task ->> '$.reader.name' IS NOT NULL AND t.task ->> '$.label' IS NOT NULL
-             ORDER BY 1, 2",
+             WHERE st.sweep = ? AND st.stage = ? AND d.task ->> '$.reader.name' IS NOT NULL AND t.task ->> '$.label' IS NOT NULL",
         )
         .bind(sweep)
         .bind(stage)
         .fetch_all(&self.pool)
         .await
         .map_err(|error| self.failed(error))?;
-        Ok(rows.into_iter().map(|(reader, label)| Subject { reader, label }).collect())
+        Ok(rows.into_iter().map(|(id, reader, label)| (id, Subject { reader, label })).collect())
     }
 
     /// The artifact of that name that a trial left.

@@ -51,6 +51,17 @@ pub struct PlacedRow {
     pub reused: bool,
 }
 
+/// A time in which a trial of a sweep ran.
+#[derive(Clone, Copy, Debug, FromRow)]
+pub struct SpanRow {
+    /// Row of the sweep.
+    pub sweep: i64,
+    /// In milliseconds since 1970 UTC.
+    pub started: i64,
+    /// Likewise.
+    pub ended: i64,
+}
+
 impl Reader {
     /// The file that a sweep was launched from, as it was.
     ///
@@ -91,6 +102,22 @@ impl Reader {
              FROM trials t LEFT JOIN attempts a ON a.trial = t.trial AND a.attempt = t.attempts LEFT JOIN workers w USING (worker)
              WHERE t.trial IN (SELECT trial FROM sweep_trials WHERE sweep IN (SELECT value FROM json_each(?)))
              ORDER BY t.trial",
+        )
+        .bind(json!(sweeps).to_string())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))
+    }
+
+    /// When the attempts ran that have ended, of trials of these sweeps that were not done before; sweep by sweep, by their beginning.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn spans(&self, sweeps: &[i64]) -> Result<Vec<SpanRow>, StoreError> {
+        sqlx::query_as(
+            "SELECT st.sweep, a.started, a.ended FROM sweep_trials st JOIN attempts a USING (trial)
+             WHERE st.reused = 0 AND a.ended IS NOT NULL AND st.sweep IN (SELECT value FROM json_each(?))
+             ORDER BY st.sweep, a.started, a.ended",
         )
         .bind(json!(sweeps).to_string())
         .fetch_all(&self.pool)

@@ -37,7 +37,7 @@ pub use console::{LimitedResult, QueryLimits};
 pub use error::StoreError;
 pub use export::{ExportAttempt, ExportPoint, ExportTrial};
 pub use figures::Subject;
-pub use history::{MadeRow, PlacedRow};
+pub use history::{MadeRow, PlacedRow, SpanRow};
 pub use lineage::{AttemptUsage, RelatedRow, TrialFacts};
 pub use live::{CurvePoint, LogRow};
 pub use overview::{Curve, FailureGroup, StageTime};

@@ -42,7 +42,7 @@ pub struct Figure {
     /// Colours
     #[arg(long, value_enum, default_value = "light")]
     pub theme: ThemeChoice,
-    /// params: published values beside the measured ones; drawn alone where there is no database
+    /// params: published values beside those of SWEEP, which must be on the same data; alone where no sweep is named
     #[arg(long, value_enum, default_value = "auto")]
     pub reference: Reference,
 }
@@ -56,7 +56,7 @@ pub enum FigureChoice {
     /// t-SNE of image embeddings before and after the Adaptor (the paper's Fig. 3)
     #[value(alias = "fig3")]
     Tsne,
-    /// Metrics by epoch, with intervals over seeds
+    /// Metrics by epochs trained, with intervals over seeds
     Curves,
     /// A score against the share of the labels, with intervals over seeds
     Fractions,

@@ -38,8 +38,8 @@ pub struct History {
     #[arg(long, requires = "metric")]
     pub changed: bool,
     /// Form of the table
-    #[arg(long, short, value_enum, default_value = "table")]
-    pub format: Output,
+    #[arg(long, short, value_enum)]
+    pub format: Option<Output>,
     /// Write to this file instead
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub output: Option<PathBuf>,

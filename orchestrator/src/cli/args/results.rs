@@ -1,6 +1,6 @@
 //! Arguments of `results`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -24,6 +24,20 @@ pub enum Output {
 }
 
 impl Output {
+    /// The form that was asked for, or else what the ending of a file says, or else a table for people.
+    pub fn chosen(asked: Option<Self>, json: bool, path: Option<&Path>) -> Self {
+        let ending = path.and_then(Path::extension).and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
+        let by_ending = match ending.as_deref() {
+            Some("csv") => Some(Self::Csv),
+            Some("json") => Some(Self::Json),
+            Some("md" | "markdown") => Some(Self::Markdown),
+            Some("tex") => Some(Self::Latex),
+            Some("parquet") => Some(Self::Parquet),
+            _ => None,
+        };
+        if json { Self::Json } else { asked.or(by_ending).unwrap_or(Self::Table) }
+    }
+
     /// The form of text that it is; none: it is no text.
     pub fn text(self) -> Option<Format> {
         match self {
@@ -43,9 +57,9 @@ pub struct Results {
     /// Name of a sweep, or NAME@REVISION [default: the one launched last; with --table all]
     #[arg(value_name = "SWEEP")]
     pub sweeps: Vec<String>,
-    /// Form of the tables
-    #[arg(long, short, value_enum, default_value = "table")]
-    pub format: Output,
+    /// Form of the tables [default: as the ending of --output says, else table]
+    #[arg(long, short, value_enum)]
+    pub format: Option<Output>,
     /// An older revision of the sweep [default: the latest]
     #[arg(long, value_name = "N", conflicts_with = "table")]
     pub revision: Option<i64>,

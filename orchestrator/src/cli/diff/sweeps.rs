@@ -9,11 +9,13 @@ use similar::TextDiff;
 
 use super::{
     super::{error::CliError, results::StoredReport, ui},
-    section, shown,
+    print, section, shown,
 };
 use crate::{
     report::{
+        Table, labelled,
         lineage::{self, Lineage, differences},
+        repeats::{self, Outcome},
         versions::compared,
     },
     store::{MadeRow, PlacedRow, Reader, SweepRow},
@@ -90,8 +92,12 @@ struct Row {
     sd_b: Option<f64>,
     /// All its trials are the same in both.
     shared: bool,
+    /// `mean_b` less `mean_a`.
+    difference: f64,
+    /// Trials of equal seeds.
     pairs: usize,
-    difference: Option<f64>,
+    /// B less A, mean over the pairs, with its interval.
+    paired_difference: Option<f64>,
     low: Option<f64>,
     high: Option<f64>,
     p_t: Option<f64>,
@@ -147,18 +153,23 @@ impl Loaded {
         self.report.stages().iter().map(|stage| stage.name.as_str()).collect()
     }
 
-    /// Values of each parameter of a stage, seeds left out.
+    /// Values of each parameter of a stage.
     fn parameters(&self, stage: &str) -> BTreeMap<String, Vec<Value>> {
         let mut values: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for place in self.stage(stage) {
-            for (name, value) in lineage::without_seeds(&place.parameters) {
-                let known = values.entry(name).or_default();
-                if !known.contains(&value) {
-                    known.push(value);
+            for (name, value) in &place.parameters {
+                let known = values.entry(name.clone()).or_default();
+                if !known.contains(value) {
+                    known.push(value.clone());
                 }
             }
         }
         values
+    }
+
+    /// The same, seeds left out.
+    fn settings(&self, stage: &str) -> BTreeMap<String, Vec<Value>> {
+        lineage::without_seeds(&self.parameters(stage))
     }
 
     /// Results of a stage's cells, by the parameters that are not in `left_out`: of each value its seed and trial.
@@ -171,7 +182,7 @@ impl Loaded {
             let cell = cells.entry(json!(parameters).to_string()).or_default();
             cell.parameters = parameters;
             cell.trials.insert(place.id.clone());
-            cell.results.push((lineage::seeds(&place.parameters), *value));
+            cell.results.push(lineage::outcome(&place.parameters, *value));
         }
         cells
     }
@@ -181,15 +192,17 @@ impl Loaded {
 struct Cell {
     parameters: BTreeMap<String, Value>,
     trials: BTreeSet<String>,
-    results: Vec<(String, f64)>,
+    results: Vec<Outcome>,
 }
 
 impl Cell {
-    fn moments(&self) -> (f64, Option<f64>) {
-        let n = self.results.len() as f64;
-        let mean = self.results.iter().map(|(_, value)| value).sum::<f64>() / n;
-        let squares: f64 = self.results.iter().map(|(_, value)| (value - mean).powi(2)).sum();
-        (mean, (n > 1.0).then(|| (squares / (n - 1.0)).sqrt()))
+    /// Number, mean and standard deviation of what is independent.
+    fn moments(&self) -> (usize, f64, Option<f64>) {
+        let values = repeats::independent(self.results.iter().map(|found| (found.unit.as_deref(), found.value)));
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        (values.len(), mean, (n > 1.0).then(|| (squares / (n - 1.0)).sqrt()))
     }
 }
 
@@ -305,7 +318,7 @@ fn rows(a: &Loaded, b: &Loaded, stage: &str, metric: Option<&str>) -> Vec<Row> {
     let own = plan.and_then(|plan| plan.metric.as_deref());
     let Some(metric) = metric.or(own) else { return Vec::new() };
     let maximize = a.report.goal_of(Some(stage), metric);
-    let (of_a, of_b) = (a.parameters(stage), b.parameters(stage));
+    let (of_a, of_b) = (a.settings(stage), b.settings(stage));
     let names: BTreeSet<&String> = of_a.keys().chain(of_b.keys()).collect();
     let one = |values: Option<&Vec<Value>>| values.is_none_or(|values| values.len() == 1);
     let changed = |name: &&String| {
@@ -317,20 +330,21 @@ fn rows(a: &Loaded, b: &Loaded, stage: &str, metric: Option<&str>) -> Vec<Row> {
     let both: Vec<(Cell, Cell)> = of_a.into_iter().filter_map(|(key, cell)| Some((cell, of_b.remove(&key)?))).collect();
     let families: Vec<_> = both.iter().map(|(a, b)| (a.results.clone(), b.results.clone())).collect();
     let row = |((a, b), comparison): ((Cell, Cell), Option<crate::report::versions::Comparison>)| {
-        let ((mean_a, sd_a), (mean_b, sd_b)) = (a.moments(), b.moments());
+        let ((n_a, mean_a, sd_a), (n_b, mean_b, sd_b)) = (a.moments(), b.moments());
         let tested = comparison.as_ref().filter(|comparison| comparison.pairs > 0);
         Row {
             stage: stage.to_owned(),
             metric: metric.to_owned(),
-            n_a: a.results.len(),
-            n_b: b.results.len(),
+            n_a,
+            n_b,
             mean_a,
             mean_b,
             sd_a,
             sd_b,
             shared: a.trials == b.trials,
             pairs: tested.map_or(0, |comparison| comparison.pairs),
-            difference: tested.map(|comparison| comparison.difference),
+            difference: mean_b - mean_a,
+            paired_difference: tested.map(|comparison| comparison.difference),
             low: tested.and_then(|comparison| comparison.interval).map(|interval| interval.low),
             high: tested.and_then(|comparison| comparison.interval).map(|interval| interval.high),
             p_t: tested.and_then(|comparison| comparison.p_t),
@@ -396,8 +410,9 @@ impl SweepDiff {
                 .keys()
                 .filter(|name| rows.iter().any(|row| row.parameters.get(*name) != rows[0].parameters.get(*name)))
                 .collect();
-            let numbers = ["n", "A", "B", "B - A", "low", "high", "p", "verdict"];
-            let names: Vec<&str> = varying.iter().map(|name| name.as_str()).chain(numbers).collect();
+            let numbers = ["n", "A", "B", "B - A", "pairs", "paired B - A", "low", "high", "p", "verdict"];
+            let names: Vec<String> =
+                varying.iter().map(|name| name.as_str()).chain(numbers).map(str::to_owned).collect();
             let line = |row: &&Row| {
                 let own = varying.iter().map(|name| row.parameters.get(*name).cloned().unwrap_or_default());
                 let n = if row.n_a == row.n_b { row.n_a.to_string() } else { format!("{}, {}", row.n_a, row.n_b) };
@@ -405,7 +420,9 @@ impl SweepDiff {
                     json!(n),
                     json!(row.mean_a),
                     json!(row.mean_b),
-                    json!(row.difference.unwrap_or(row.mean_b - row.mean_a)),
+                    json!(row.difference),
+                    json!(row.pairs),
+                    json!(row.paired_difference),
                     json!(row.low),
                     json!(row.high),
                     json!(row.p_t_holm),
@@ -413,10 +430,35 @@ impl SweepDiff {
                 ])
                 .collect()
             };
-            let title = format!(
-                "{stage}.{metric}: means over the seeds, paired difference with its 95 % interval, p of the t test (Holm)"
-            );
-            section(&title, &names, varying.len(), rows.iter().map(line).collect())?;
+            let constant: Vec<String> = rows[0]
+                .parameters
+                .iter()
+                .filter(|(name, _)| !varying.contains(name))
+                .map(|(name, value)| format!("{name} {}", labelled(name, value)))
+                .collect();
+            let constant = match &constant[..] {
+                [] => String::new(),
+                all => format!("\nin all of them: {}", all.join(", ")),
+            };
+            // What has one value on each side is no reason not to compare.
+            let changed: Vec<String> = self
+                .parameters
+                .iter()
+                .filter(|p| p.stage == stage && p.a.len() < 2 && p.b.len() < 2)
+                .filter(|p| !repeats::own(&p.name) && !repeats::of_input(&p.name))
+                .map(|p| format!("{} {} and {}", p.name, shown(p.a.first()), shown(p.b.first())))
+                .collect();
+            let changed = match &changed[..] {
+                [] => String::new(),
+                all => format!("\nA and B differ in: {}", all.join(", ")),
+            };
+            let title = format!("{stage}.{metric} of the cells that both have{constant}{changed}");
+            let note = "A, B: means over all seeds of each; paired B - A: mean over the pairs of equal seeds, with its 95 % interval and the p of \
+                        its t test (Holm), from 3 pairs on";
+            let table =
+                Table::of_rows(&title, Some(note.to_owned()), &names, varying.len(), rows.iter().map(line).collect());
+            let means = rows.iter().flat_map(|row| [row.mean_a, row.mean_b]);
+            print(table.alike(&["A", "B", "B - A", "paired B - A", "low", "high"], means))?;
         }
         Ok(())
     }

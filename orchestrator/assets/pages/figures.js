@@ -15,7 +15,7 @@ export default async function figures(ctx) {
 
   function one(figure) {
     const heading = h("h2", {}, figure.title);
-    if (figure.reason) return h("figure", {}, heading, h("p", {}, `It cannot be drawn yet: ${figure.reason}.`), figure.cure ? h("p", { class: "quiet" }, cure(figure.cure)) : null, h("figcaption", {}, figure.description));
+    if (figure.reason) return h("figure", {}, heading, h("p", {}, `It cannot be drawn: ${figure.reason}.`), figure.cure ? h("p", { class: "quiet" }, cure(figure.cure)) : null, h("figcaption", {}, figure.description));
     const place = h("div", {});
     const image = h("img", { src: address(figure.name, "svg", { theme: theme() }), alt: figure.description });
     image.addEventListener("error", () => put(place, h("p", { class: "quiet" }, "The drawing cannot be shown: is the server still there?")));

@@ -93,6 +93,8 @@ pub(super) async fn file(
 /// Advice that names options is about a command: here the whole of it is told.
 fn on_a_page(cure: &str, kind: FigureKind, sweep: &str) -> String {
     // To leave an option out is to take it out of the sweep file: the page itself sets none.
+    let plain = |letter: char| letter.is_alphanumeric() || "._-".contains(letter);
+    let sweep = if sweep.chars().all(plain) { sweep.to_owned() } else { format!("'{}'", sweep.replace('\'', r"'\''")) };
     let cure = cure.replace("leave `--", "in the sweep file, leave `");
     cure.replace("`--", &format!("`permafrost figure {} {sweep} --", kind.name()))
 }
@@ -138,6 +140,8 @@ mod tests {
 
     #[test]
     fn advice_on_a_page_is_a_command_to_run() {
+        let odd = on_a_page("`--stage`", FigureKind::Curves, "it's");
+        assert_eq!(odd, r"`permafrost figure curves 'it'\''s' --stage`");
         let told = |cure| on_a_page(cure, FigureKind::Tsne, "s");
         assert_eq!(
             told("choose some: `--filter vision=NAME`"),

@@ -13,21 +13,20 @@ export default async function figures(ctx) {
   let timer = 0;
   let last = 0;
 
-  function one(figure) {
+  async function one(figure) {
     const heading = h("h2", {}, figure.title);
-    if (figure.reason) return h("figure", {}, heading, h("p", {}, `It cannot be drawn: ${figure.reason}.`), figure.cure ? h("p", { class: "quiet" }, cure(figure.cure)) : null, h("figcaption", {}, figure.description));
-    const place = h("div", {});
-    const image = h("img", { src: address(figure.name, "svg", { theme: theme() }), alt: figure.description });
-    image.addEventListener("error", () => put(place, h("p", { class: "quiet" }, "The drawing cannot be shown: is the server still there?")));
-    put(place, image);
+    const { svg, reason, cure: advice } = await ctx.api(`figures/${encodeURIComponent(figure.name)}.json`, { theme: theme() });
+    if (reason) return h("figure", {}, heading, h("p", {}, `It cannot be drawn: ${reason}.`), advice ? h("p", { class: "quiet" }, cure(advice)) : null, h("figcaption", {}, figure.description));
+    const image = h("img", { src: `data:image/svg+xml,${encodeURIComponent(svg)}`, alt: figure.description });
     const take = (end, what) => saver(what, () => address(figure.name, end), `${figure.name}.${end}`);
-    return h("figure", {}, heading, place, h("figcaption", {}, figure.description, " ", take("svg", "SVG"), " · ", take("png", "PNG"), " · ", take("csv", "data as CSV")));
+    return h("figure", {}, heading, image, h("figcaption", {}, figure.description, " ", take("svg", "SVG"), " · ", take("png", "PNG"), " · ", take("csv", "data as CSV")));
   }
 
   async function draw() {
     last = Date.now();
     const list = await ctx.api("figures");
-    put(ctx.root, h("h1", {}, "Figures"), list.length ? list.map(one)
+    const figures = await Promise.all(list.map(one));
+    put(ctx.root, h("h1", {}, "Figures"), list.length ? figures
       : empty("No figure can be drawn of this sweep.", "A sweep with a stage that trains has some: `permafrost figure --help`"));
   }
 

@@ -18,11 +18,6 @@ pub(super) async fn run(global: &args::Global, args: &args::Figure) -> Result<()
         Form::of(path)?;
     }
     let (figure, sweep) = drawn(global, args).await?;
-    if global.json {
-        let figure =
-            json!({"figure": FigureKind::from(args.kind).name(), "sweep": sweep, "data": figure.data.to_json()});
-        ui::json(&figure)?;
-    }
     let mut paths = args.output.clone();
     if paths.is_empty() && !global.json {
         let name = FigureKind::from(args.kind).name();
@@ -33,6 +28,10 @@ pub(super) async fn run(global: &args::Global, args: &args::Figure) -> Result<()
         if !global.json && path.as_os_str() != "-" {
             ui::out(path.display())?;
         }
+    }
+    if global.json {
+        let kind = FigureKind::from(args.kind).name();
+        ui::json(&json!({"figure": kind, "sweep": sweep, "files": args.output, "data": figure.data.to_json()}))?;
     }
     Ok(())
 }

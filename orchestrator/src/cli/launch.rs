@@ -47,6 +47,13 @@ pub(super) async fn run(global: &Global, args: &Launch) -> Result<(), CliError> 
         return Err(CliError::Missing(plan.missing));
     }
     check_machine(&args.coordinator.machine)?;
+    // A disk that cannot be asked, or tells nonsense, is no reason not to run.
+    let done = super::plan::done(global, &plan).await?;
+    if let Ok(Some(shortage)) = shortage(&global.home, &plan, &done)
+        && !global.json
+    {
+        ui::say(format_args!("warning: {shortage}; {}", shortage.cure()));
+    }
     let mut deaths = 0;
     loop {
         let retry = std::mem::take(&mut failed);

@@ -31,38 +31,31 @@ pub(super) struct FigureInfo {
     title: String,
     /// What it shows.
     description: &'static str,
+}
+
+/// A figure, or why there is none: for a page, which is not to ask for pictures in vain.
+#[derive(Debug, Serialize)]
+pub(super) struct Drawing {
+    svg: Option<String>,
     /// Why it cannot be drawn now.
     reason: Option<String>,
     /// What to do about it.
     cure: Option<String>,
 }
 
-/// Those of a sweep. Each is drawn to see whether it can be, so that a page asks for no picture in vain.
+/// Those of a sweep.
 pub(super) async fn list(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Answer<Vec<FigureInfo>> {
     let reader = site.reader().await?;
     let loaded = site.sweep(&reader, sweep_of(&asked)).await?;
-    let mut figures = Vec::new();
-    for (name, request) in requests(&loaded) {
-        let error = match figure::draw(&reader, &loaded.row, &request).await {
-            Ok(_) => None,
-            Err(FigureError::Store(error)) => return Err(error.into()),
-            Err(error) => Some(error),
-        };
-        figures.push(FigureInfo {
-            title: request.title.clone().unwrap_or_else(|| name.clone()),
-            description: description(request.kind),
-            cure: error
-                .as_ref()
-                .and_then(FigureError::cure)
-                .map(|cure| on_a_page(&cure, request.kind, &loaded.row.name)),
-            reason: error.map(|error| error.to_string()),
-            name,
-        });
-    }
-    Ok(Json(figures))
+    let info = |(name, request): (String, Request)| FigureInfo {
+        title: request.title.unwrap_or_else(|| name.clone()),
+        description: description(request.kind),
+        name,
+    };
+    Ok(Json(requests(&loaded).into_iter().map(info).collect()))
 }
 
-/// Draws one: `NAME.svg`, `NAME.png` or `NAME.csv`.
+/// Draws one: `NAME.svg`, `NAME.png`, `NAME.csv`, or `NAME.json`, which also tells why it cannot be.
 pub(super) async fn file(
     State(site): State<Arc<Site>>,
     Path(file): Path<String>,
@@ -76,7 +69,20 @@ pub(super) async fn file(
     if asked.get("theme").is_some_and(|theme| theme == "dark") {
         request.theme = Theme::Dark;
     }
-    let figure = figure::draw(&reader, &loaded.row, &request).await?;
+    let drawn = figure::draw(&reader, &loaded.row, &request).await;
+    if form == "json" {
+        let drawing = match drawn {
+            Ok(figure) => Drawing { svg: Some(figure.svg.as_str().to_owned()), reason: None, cure: None },
+            Err(FigureError::Store(error)) => return Err(error.into()),
+            Err(error) => Drawing {
+                svg: None,
+                cure: error.cure().map(|cure| on_a_page(&cure, request.kind, &loaded.row.name)),
+                reason: Some(error.to_string()),
+            },
+        };
+        return Ok(Json(drawing).into_response());
+    }
+    let figure = drawn?;
     let (kind, bytes) = match form {
         "svg" => ("image/svg+xml", figure.svg.as_str().as_bytes().to_vec()),
         "png" => {

@@ -103,7 +103,9 @@ fn projections_and_single_values_can_be_told_apart() {
     assert_eq!(names, ["resnet-ae · seed 0", "resnet-ae · seed 1", "resnet-ae · seed 2"]);
     // One share alone: no line, no interval without a length, and a legend in place of leaders over the whole width.
     let mut one: Vec<ResultRow> = heads().into_iter().filter(|row| row.parameters["fraction"] == json!(1.0)).collect();
-    one.iter_mut().for_each(|row| drop(row.values.insert("auroc".to_owned(), 0.8)));
+    for row in &mut one {
+        row.values.insert("auroc".to_owned(), 0.8);
+    }
     let (chart, _) = fraction::chart(&one.iter().collect::<Vec<_>>(), "auroc", Some("One".to_owned())).unwrap();
     let svg = chart.draw(174.0, &Palette::of(Theme::Light)).unwrap();
     sound(&svg, &["One", "vision:", "text:"]);

@@ -19,7 +19,7 @@ use crate::{
     coordinator::api::{Submit, Submitted, SubmittedTrial},
     report::Format,
     store::{DATABASE, Reader, ResultRow, StoreError, SweepProgress, SweepRow},
-    sweep::{self, Plan},
+    sweep::{self, Plan, room::shortage},
 };
 
 /// A coordinator that is killed so often is not started again.
@@ -264,7 +264,10 @@ fn next(global: &Global, sweep: &SweepRow, report: &StoredReport, last: Option<&
     }
     let Some((stage, metric, maximize)) = report.subject() else { return Ok(()) };
     let order = if maximize { "DESC" } else { "ASC" };
-    let wanted = format!("sweep = '{}' AND stage = '{stage}' AND metric = '{metric}'", sweep.name);
+    let wanted = format!(
+        "sweep = '{}' AND revision = {} AND stage = '{stage}' AND metric = '{metric}'",
+        sweep.name, sweep.revision
+    );
     ui::out(format_args!(
         "  {program} sql \"SELECT parameters, n, mean, ci95 FROM cells WHERE {wanted} ORDER BY mean {order} LIMIT 5\""
     ))

@@ -3,7 +3,7 @@
 use std::{net::TcpListener, time::Duration};
 
 use crate::support::{self, FAST, World, busy, kill, launch, noop, wait};
-use permafrost::store::SqlValue;
+use permafrost::store::{DATABASE, SqlValue};
 use permafrost_worker::{
     PROGRAM_VERSION,
     agent::{AgentError, Client, Endpoint},
@@ -150,15 +150,13 @@ fn a_database_of_a_newer_version_is_left_alone() {
     world.write("x.yaml", &noop("index: {value: 1}"));
     world.expect(0, &launch("x.yaml"));
     world.wait_until_quiet();
-    let database = world.home().join(permafrost::store::DATABASE);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        use sqlx::Connection;
-        let mut db = sqlx::SqliteConnection::connect(database.to_str().unwrap()).await.unwrap();
-        let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)";
-        sqlx::query(newer).execute(&mut db).await.unwrap();
-        db.close().await.unwrap();
-    });
+    execute(
+        &world,
+        &[
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)",
+        ],
+    );
+    let database = world.home().join(DATABASE);
     let before = std::fs::read(&database).unwrap();
     world.write("y.yaml", &noop("index: {value: 2}"));
     for arguments in [launch("y.yaml"), vec!["status"]] {
@@ -166,6 +164,42 @@ fn a_database_of_a_newer_version_is_left_alone() {
         assert!(stderr.contains("9999") && stderr.contains("newer"), "{stderr}");
     }
     assert_eq!(std::fs::read(&database).unwrap(), before);
+}
+
+#[test]
+fn a_database_of_the_version_before_is_brought_up_to_date() {
+    let world = World::new();
+    world.write("x.yaml", &noop("index: {values: [1, 2]}"));
+    world.expect(0, &launch("x.yaml"));
+    world.wait_until_quiet();
+    execute(
+        &world,
+        &[
+            "ALTER TABLE attempts DROP COLUMN begun",
+            "ALTER TABLE attempts DROP COLUMN beside",
+            "DELETE FROM _sqlx_migrations WHERE version = 3",
+        ],
+    );
+    let (_, stderr) = world.expect(1, &["status"]);
+    assert!(stderr.contains("schema version 2") && stderr.contains("launch any sweep"), "{stderr}");
+    // What the cure says, does.
+    world.expect(0, &launch("x.yaml"));
+    assert_eq!(world.number("SELECT count(*) FROM attempts WHERE begun = started AND beside = members"), 2);
+    assert_eq!(world.number("SELECT count(*) FROM leaderboard"), 2);
+}
+
+/// Changes a database as its program never would.
+fn execute(world: &World, statements: &[&'static str]) {
+    let database = world.home().join(DATABASE);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        use sqlx::Connection;
+        let mut db = sqlx::SqliteConnection::connect(database.to_str().unwrap()).await.unwrap();
+        for statement in statements {
+            sqlx::query(*statement).execute(&mut db).await.unwrap();
+        }
+        db.close().await.unwrap();
+    });
 }
 
 #[test]

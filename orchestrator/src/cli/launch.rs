@@ -47,10 +47,10 @@ pub(super) async fn run(global: &Global, args: &Launch) -> Result<(), CliError> 
         return Err(CliError::Missing(plan.missing));
     }
     check_machine(&args.coordinator.machine)?;
-    // A disk that cannot be asked, or tells nonsense, is no reason not to run.
-    let done = super::plan::done(global, &plan).await?;
-    if let Ok(Some(shortage)) = shortage(&global.home, &plan, &done)
-        && !global.json
+    // Neither a database of an older version, which is brought up to date first, nor a disk that cannot be asked is a reason not to run.
+    if !global.json
+        && let Ok(done) = super::plan::done(global, &plan).await
+        && let Ok(Some(shortage)) = shortage(&global.home, &plan, &done)
     {
         ui::say(format_args!("warning: {shortage}; {}", shortage.cure()));
     }

@@ -1,7 +1,7 @@
 //! How fast the page answers: every route, over HTTP, on a database of a large sweep.
 //!
 //! ```text
-//! cargo bench -p permafrost --bench serve -- [--trials N] [--epochs N] [--rounds N] [--home DIR]
+//! cargo bench --workspace --bench serve -- [--trials N] [--epochs N] [--rounds N] [--home DIR]
 //! ```
 //! Each route is asked so many times in turn with the others, first while nothing writes, then while the sweep goes on: a writer commits
 //! metrics and progress twice a second. A time is that until the last byte is there. The first answer, which reads the plan of the sweep,
@@ -88,6 +88,9 @@ fn routes(made: &[Made]) -> Vec<(&'static str, String)> {
         ("compare, 8", format!("/api/compare?trials={chosen}")),
         ("devices, an hour", "/api/devices?range=3600000".to_owned()),
         ("devices, a week", "/api/devices?range=604800000".to_owned()),
+        ("figures, list", "/api/figures".to_owned()),
+        ("figure, fractions", "/api/figures/fractions.json".to_owned()),
+        ("figure, curves", "/api/figures/curves.json".to_owned()),
         ("schema", "/api/schema".to_owned()),
         ("sql, best 100", format!("/api/sql?q={sql}")),
     ]

@@ -9,7 +9,7 @@ use crate::{
     device::Device,
     error::Error,
     protocol::{Checkpoint, DeviceInfo, Failure, FailureClass, Lease, Outcome, Stop},
-    task::Kind,
+    task::{Encoder, Kind, Task},
 };
 
 /// What running code tells the outside, and asks of it. Members are numbered as in [`Job::leases`].
@@ -86,12 +86,19 @@ pub fn execute(device: &Device, job: &Job, reporter: &dyn Reporter) {
 
 /// How many of so many members of an array a device works on at a time. The others take their turn, in the order of the array, one as soon
 /// as another has ended.
-pub fn side_by_side(kind: Kind, device: &DeviceInfo, members: usize) -> usize {
-    let most = match kind {
-        Kind::Fetch | Kind::Prepare | Kind::Embed | Kind::Noop => 1,
+///
+/// `task` is that of one of the members: an array is of one sort.
+pub fn side_by_side(task: &Task, device: &DeviceInfo, members: usize) -> usize {
+    let most = match task {
+        Task::Fetch(_) | Task::Prepare(_) | Task::Noop(_) => 1,
+        Task::Embed(task) => match task.encoder {
+            Encoder::VisualWords { .. } | Encoder::Imported { .. } => 1,
+            // Each image or text goes through the encoder once, for all members.
+            Encoder::Bert { .. } | Encoder::Dinov2 { .. } | Encoder::ResNetAe { .. } => members,
+        },
         // On a card all members make each step together.
-        Kind::Pretrain | Kind::Classify if device.name != "cpu" => members,
-        Kind::Pretrain | Kind::Classify | Kind::Project => device.threads,
+        Task::Pretrain(_) | Task::Classify(_) if device.name != "cpu" => members,
+        Task::Pretrain(_) | Task::Classify(_) | Task::Project(_) => device.threads,
     };
     most.clamp(1, members.max(1))
 }

@@ -13,7 +13,7 @@ use permafrost_worker::{
     execute::side_by_side,
     id::TrialId,
     protocol::{Attempt, Checkpoint, DeviceInfo},
-    task::Kind,
+    task::Task,
 };
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, SqliteConnection};
@@ -200,11 +200,11 @@ impl Tables {
         .await?;
         let granted = note_refused(&leases, &granted, "grant", refused);
         let Some(first) = granted.first() else { return Ok(()) };
-        let kind: String =
-            sqlx::query_scalar("SELECT kind FROM trials WHERE trial = ?").bind(first.row).fetch_one(&mut *db).await?;
-        let kind = Kind::ALL.into_iter().find(|known| known.name() == kind);
-        let kind = kind.ok_or_else(|| Failed::Content(format!("trial {} is of no known kind", first.row)))?;
-        let beside = side_by_side(kind, &known.device, granted.len());
+        let task: String =
+            sqlx::query_scalar("SELECT task FROM trials WHERE trial = ?").bind(first.row).fetch_one(&mut *db).await?;
+        let task: Task = serde_json::from_str(&task)
+            .map_err(|error| Failed::Content(format!("the task of trial {} cannot be read: {error}", first.row)))?;
+        let beside = side_by_side(&task, &known.device, granted.len());
         sqlx::query(
             "INSERT INTO attempts (trial, attempt, worker, array, members, state, started, begun, beside)
              SELECT value ->> 0, value ->> 1, ?2, ?3, ?4, 'running', ?5, CASE WHEN key < ?6 THEN ?5 END, ?6 FROM json_each(?1)",

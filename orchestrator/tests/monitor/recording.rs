@@ -1,10 +1,14 @@
 //! Samples become rows: the last hour, minutes, totals, and what attempts took.
 
 use permafrost::store::{DATABASE, SqlValue, Store};
-use permafrost_worker::protocol::{Happening, Sample};
+use permafrost_worker::{
+    datasets::Split,
+    protocol::{Happening, Sample},
+    task::{Project, Target, Task},
+};
 use uuid::Uuid;
 
-use crate::support::{World, now, sample};
+use crate::support::{World, noop, now, sample};
 
 fn close(found: f64, expected: f64) {
     assert!((found - expected).abs() < 1e-9 * expected.abs().max(1.0), "{found}, not {expected}");
@@ -99,10 +103,28 @@ async fn what_is_not_told_is_null() {
     assert_eq!(row.iter().filter(|value| **value != SqlValue::Null).count(), 6, "{row:?}");
 }
 
+/// A trial of a kind that runs side by side on all threads.
+fn projection(seed: u64) -> Task {
+    let input = noop(0).id().unwrap();
+    Task::Project(Project {
+        dataset: input,
+        image: input,
+        adaptor: input,
+        image_width: 8,
+        label: "x".to_owned(),
+        target: Target::Binary,
+        split: Split::Test,
+        samples: 10,
+        perplexity: 3.0,
+        iterations: 5,
+        seed,
+    })
+}
+
 #[tokio::test]
 async fn attempts_have_what_they_took() {
     let world = World::new().await;
-    let trials = world.sweep_of("classify", 4).await;
+    let trials = world.sweep_of((0..4).map(projection).collect()).await;
     world.begin(&trials[..2]).await;
     let began = world.numbers("SELECT max(started) FROM attempts").await[0] as i64;
     let at = began + 4_000;

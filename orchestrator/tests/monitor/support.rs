@@ -58,15 +58,14 @@ impl World {
 
     /// A sweep of trials that do nothing.
     pub async fn sweep(&self, trials: u64) -> Vec<TrialId> {
-        self.sweep_of("noop", trials).await
+        self.sweep_of((0..trials).map(noop).collect()).await
     }
 
-    /// The same, said to be of another kind.
-    pub async fn sweep_of(&self, kind: &'static str, trials: u64) -> Vec<TrialId> {
-        let tasks: Vec<Task> = (0..trials).map(noop).collect();
+    /// A sweep of these trials.
+    pub async fn sweep_of(&self, tasks: Vec<Task>) -> Vec<TrialId> {
         let planned = |task: &Task| PlannedRow {
             id: task.id().unwrap(),
-            kind,
+            kind: task.kind().name(),
             task: serde_json::to_string(task).unwrap(),
             array_key: "noop".to_owned(),
             inputs: vec![],

@@ -74,18 +74,27 @@ pub(super) async fn run(global: &Global, args: &Arguments) -> Result<(), CliErro
 }
 
 async fn known(global: &Global, plan: &Plan) -> Result<Known, CliError> {
-    let reader = match Reader::open(&global.home.join(DATABASE)).await {
-        Ok(reader) => reader,
-        Err(StoreError::Missing(_)) => return Ok(Known::default()),
-        Err(error) => return Err(error.into()),
-    };
-    let ids: Vec<TrialId> = plan.trials.iter().map(|trial| trial.id).collect();
-    Ok(Known { states: reader.states(&ids).await?, durations: reader.mean_duration_ms().await? })
+    let Some(reader) = reader(global).await? else { return Ok(Known::default()) };
+    Ok(Known { states: states(&reader, plan).await?, durations: reader.mean_duration_ms().await? })
 }
 
-/// Trials of a plan that are done.
+/// The database, if there is one.
+async fn reader(global: &Global) -> Result<Option<Reader>, CliError> {
+    match Reader::open(&global.home.join(DATABASE)).await {
+        Ok(reader) => Ok(Some(reader)),
+        Err(StoreError::Missing(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn states(reader: &Reader, plan: &Plan) -> Result<HashMap<TrialId, String>, StoreError> {
+    reader.states(&plan.trials.iter().map(|trial| trial.id).collect::<Vec<_>>()).await
+}
+
+/// Trials of a plan that are done. Durations, for which all attempts are read, are not asked for.
 pub(super) async fn done(global: &Global, plan: &Plan) -> Result<HashSet<TrialId>, CliError> {
-    let states = known(global, plan).await?.states;
+    let Some(reader) = reader(global).await? else { return Ok(HashSet::new()) };
+    let states = states(&reader, plan).await?;
     Ok(states.into_iter().filter(|(_, state)| state == "done").map(|(id, _)| id).collect())
 }
 

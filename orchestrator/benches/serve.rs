@@ -28,6 +28,10 @@ use permafrost::{
 };
 use permafrost_worker::protocol::Point;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 struct Options {

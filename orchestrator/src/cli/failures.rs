@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
-use crate::store::FailureRow;
+use crate::store::{FailureRow, LACKS};
 
 /// Different reasons that are told.
 const MAX_REASONS: usize = 5;
@@ -39,12 +39,12 @@ pub(super) struct Reason {
     pub(super) trials: Vec<String>,
 }
 
-/// Whether launching a sweep runs a trial again that ended so: it was cancelled, or it lacked something that may be there by now. What
-/// failed by a bug, or diverged, would do so again.
+/// Whether launching a sweep runs a trial again that ended so: it was cancelled, or failed by one of [`LACKS`]. What diverged would do so
+/// again.
 pub(super) fn is_launched_again(state: &str, class: Option<&str>) -> bool {
     match state {
         "cancelled" => true,
-        "failed" => matches!(class, Some("transient" | "resources" | "input")),
+        "failed" => LACKS.iter().any(|lack| class == Some(lack.name())),
         _ => false,
     }
 }

@@ -145,19 +145,9 @@ fn steps(stage: &StageCounts) -> u64 {
     ((stage.share * stage.total as f64 + stage.without_result as f64) * STEPS as f64).round() as u64
 }
 
-/// All stages as one.
-fn sum(stages: &[StageCounts]) -> StageCounts {
-    let total = |count: fn(&StageCounts) -> i64| stages.iter().map(count).sum();
-    let all: i64 = total(|stage| stage.total);
-    let done: f64 = stages.iter().map(|stage| stage.share * stage.total as f64).sum();
-    StageCounts {
-        stage: "in all".to_owned(),
-        total: all,
-        done: total(|stage| stage.done),
-        without_result: total(|stage| stage.without_result),
-        share: done / all.max(1) as f64,
-        ..StageCounts::default()
-    }
+/// All stages as one. Its line ends with the time left, for which there must be room: what runs is told by the stages.
+fn in_all(stages: &[StageCounts]) -> StageCounts {
+    StageCounts { running: 0, blocked: 0, ..StageCounts::of_all(stages) }
 }
 
 /// What is said beside a bar.
@@ -193,7 +183,7 @@ impl View {
 
     fn show(&mut self, stages: Vec<StageCounts>, left: TimeLeft) {
         if let Some(bars) = &self.bars {
-            let all = sum(&stages);
+            let all = in_all(&stages);
             let lines: Vec<&StageCounts> = stages.iter().chain([&all]).collect();
             if self.shown.is_empty() {
                 let width = lines.iter().map(|stage| stage.stage.len()).max().unwrap_or(0);
@@ -272,7 +262,7 @@ mod tests {
         let stages = [stage("pretrain", 2, 1, 1, 2.75 / 8.0), stage("classify", 0, 0, 0, 0.0)];
         assert_eq!(steps(&stages[0]), 3 * STEPS + 750);
         assert_eq!(words(&stages[0], TimeLeft::default()), "2/8, 1 without a result, 1 running");
-        let all = sum(&stages);
+        let all = in_all(&stages);
         assert_eq!((all.total, steps(&all)), (16, 3 * STEPS + 750));
         let left = TimeLeft { ms: Some(125_000), at_least: true };
         assert_eq!(words(&all, left), "2/16, 1 without a result, at least 2 min left");

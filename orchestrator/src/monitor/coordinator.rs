@@ -25,14 +25,14 @@ pub fn coordinator(home: &Path) -> Option<CoordinatorView> {
 
 /// What a sweep does, in a word: `done`, `ended`, `stopped`, `waiting` or `running`.
 pub fn state(stages: &[StageCounts], led: bool) -> &'static str {
-    let sum = |count: fn(&StageCounts) -> i64| -> i64 { stages.iter().map(count).sum() };
-    let left = sum(|stage| stage.ready + stage.running + stage.waiting - stage.blocked);
-    let without = sum(|stage| stage.without_result + stage.blocked);
+    let all = StageCounts::of_all(stages);
+    let left = all.ready + all.running + all.waiting - all.blocked;
+    let without = all.without_result + all.blocked;
     match (left, without) {
         (0, 0) => "done",
         (0, _) => "ended",
         _ if !led => "stopped",
-        _ if sum(|stage| stage.running) == 0 => "waiting",
+        _ if all.running == 0 => "waiting",
         _ => "running",
     }
 }

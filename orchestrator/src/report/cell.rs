@@ -154,11 +154,9 @@ impl Summary {
     pub(crate) fn of(values: &[f64], share: bool) -> Option<Self> {
         let first = *values.first()?;
         let n = values.len();
-        // Around the first value: equal values have exactly that mean and no spread.
-        let mean = first + values.iter().map(|value| value - first).sum::<f64>() / n as f64;
-        let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
         let finite = |number: &f64| number.is_finite();
-        let sd = (n > 1).then(|| (squares / (n - 1) as f64).sqrt()).filter(finite);
+        let (mean, sd) = stats::moments(values)?;
+        let sd = sd.filter(finite);
         let ci95 = sd.map(|sd| sd / (n as f64).sqrt() * stats::quantile_975(n - 1)).filter(finite);
         let interval = sd.and_then(|sd| stats::of_mean(n, mean, sd, share));
         let (min, max) = values.iter().fold((first, first), |(min, max), value| (min.min(*value), max.max(*value)));

@@ -19,7 +19,7 @@ pub mod parquet;
 mod render;
 pub(crate) mod repeats;
 mod sheet;
-mod stats;
+pub(crate) mod stats;
 mod table;
 mod terminal;
 mod units;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::stats::moments;
 use crate::store::ResultRow;
 
 /// The seed of a trial itself; `pretrain.seed` is one of its inputs.
@@ -66,9 +67,7 @@ pub(crate) fn independent<'a>(results: impl IntoIterator<Item = (Option<&'a str>
     if units.len() < 2 {
         return results.into_iter().map(|(_, value)| value).collect();
     }
-    // Around the first value, so that equal ones have exactly that mean.
-    let mean = |values: &[f64]| values[0] + values.iter().map(|v| v - values[0]).sum::<f64>() / values.len() as f64;
-    units.iter().map(|(_, values)| mean(values)).collect()
+    units.iter().filter_map(|(_, values)| Some(moments(values)?.0)).collect()
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub use results::{FailureRow, ResultRow, SweepRow, WorkerRow};
 pub use scrape::{AttemptCount, LatestValue, ScrapedTrial, SweepCount, WorkerCount};
 pub use timeline::{ActiveSpan, ArrayRow, DeviceBucket, Follower, Glance, KnownDevice};
 pub use top::{Listed, SweepName, Tail, TrialLine};
-pub use trials::{ArtifactRow, AttemptRow, EventRow, InputRow, PlaceRow, TrialDetail};
+pub use trials::{ArtifactRow, AttemptRow, EventRow, InputRow, LACKS, PlaceRow, TrialDetail};
 pub use watch::{DeviceIncident, DeviceState, RunningKind, TrialUsage, Watched, Work};
 pub use words::Words;
 pub use writer::{Commit, Store};

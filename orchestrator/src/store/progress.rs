@@ -91,6 +91,27 @@ pub struct StageCounts {
     pub share: f64,
 }
 
+impl StageCounts {
+    /// All stages as one.
+    pub fn of_all(stages: &[Self]) -> Self {
+        let mut all = Self { stage: "in all".to_owned(), ..Self::default() };
+        let mut done = 0.0;
+        for stage in stages {
+            all.total += stage.total;
+            all.done += stage.done;
+            all.running += stage.running;
+            all.ready += stage.ready;
+            all.waiting += stage.waiting;
+            all.blocked += stage.blocked;
+            all.without_result += stage.without_result;
+            all.reused += stage.reused;
+            done += stage.share * stage.total as f64;
+        }
+        all.share = done / all.total.max(1) as f64;
+        all
+    }
+}
+
 /// How far a sweep, or a part of it, is.
 #[derive(Clone, Debug, Default)]
 pub struct SweepProgress {

@@ -7,6 +7,7 @@ use std::{
 
 use permafrost_worker::{
     id::TrialId,
+    protocol::FailureClass,
     task::{Kind, Task},
 };
 use serde::{Deserialize, Serialize};
@@ -231,6 +232,9 @@ pub struct EventRow {
     pub detail: Option<String>,
 }
 
+/// Classes of failures for lack of something that may be there by now: a file, a network, room. What failed by a bug would do so again.
+pub const LACKS: [FailureClass; 3] = [FailureClass::Transient, FailureClass::Resources, FailureClass::Input];
+
 impl Reader {
     /// States of those of these trials that are known.
     ///
@@ -247,17 +251,17 @@ impl Reader {
         rows.into_iter().map(|(id, state)| Ok((parse_id(&id)?, state))).collect()
     }
 
-    /// Those of these trials that failed for lack of something that may be there by now: a file, a network, room. What failed by a
-    /// bug would do so again.
+    /// Those of these trials whose failure is one of [`LACKS`].
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn failed_for_lack(&self, trials: &[TrialId]) -> Result<Vec<TrialId>, StoreError> {
         let ids: Vec<String> = sqlx::query_scalar(
             "SELECT t.id FROM trials t JOIN attempts a ON a.trial = t.trial AND a.attempt = t.attempts
-             WHERE t.state = 'failed' AND a.class IN ('transient', 'resources', 'input')
+             WHERE t.state = 'failed' AND a.class IN (SELECT value FROM json_each(?))
                AND t.id IN (SELECT value FROM json_each(?)) ORDER BY t.trial",
         )
+        .bind(serde_json::json!(LACKS.map(FailureClass::name)).to_string())
         .bind(serde_json::json!(trials).to_string())
         .fetch_all(&self.pool)
         .await

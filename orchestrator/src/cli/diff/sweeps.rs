@@ -16,6 +16,7 @@ use crate::{
         Table, labelled,
         lineage::{self, Lineage, differences},
         repeats::{self, Outcome},
+        stats::moments,
         versions::compared,
     },
     store::{MadeRow, PlacedRow, Reader, SweepRow},
@@ -199,10 +200,9 @@ impl Cell {
     /// Number, mean and standard deviation of what is independent.
     fn moments(&self) -> (usize, f64, Option<f64>) {
         let values = repeats::independent(self.results.iter().map(|found| (found.unit.as_deref(), found.value)));
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        (values.len(), mean, (n > 1.0).then(|| (squares / (n - 1.0)).sqrt()))
+        // A cell has at least one result: it was made for one.
+        let (mean, sd) = moments(&values).unwrap_or((f64::NAN, None));
+        (values.len(), mean, sd)
     }
 }
 

@@ -202,8 +202,8 @@ impl State {
 
     fn ask_sweep(&mut self, retry: bool) {
         let Some(sweep) = self.snapshot.sweep.clone() else { return self.say("there is no sweep") };
-        let without = self.snapshot.sum(|stage| stage.without_result);
-        let left = self.snapshot.sum(|stage| stage.waiting + stage.ready + stage.running);
+        let all = self.snapshot.all();
+        let (without, left) = (all.without_result, all.waiting + all.ready + all.running);
         let (command, text) = match (retry, without, left) {
             (true, 0, _) => return self.say("every trial that has ended has a result"),
             (false, _, 0) => return self.say("every trial of this sweep has ended"),

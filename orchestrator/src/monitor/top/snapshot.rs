@@ -124,20 +124,9 @@ pub struct TrialView {
 }
 
 impl Snapshot {
-    /// Trials in all.
-    pub fn total(&self) -> i64 {
-        self.stages.iter().map(|stage| stage.total).sum()
-    }
-
-    /// Trials of all stages, counted by this.
-    pub(super) fn sum(&self, count: impl Fn(&StageCounts) -> i64) -> i64 {
-        self.stages.iter().map(count).sum()
-    }
-
-    /// The share of trials that is done, where what runs counts by its progress.
-    pub fn share(&self) -> f64 {
-        let done: f64 = self.stages.iter().map(|stage| stage.share * stage.total as f64).sum();
-        if self.total() == 0 { 0.0 } else { done / self.total() as f64 }
+    /// Trials of all stages.
+    pub fn all(&self) -> StageCounts {
+        StageCounts::of_all(&self.stages)
     }
 
     /// What the sweep does, in a word.

@@ -27,13 +27,13 @@ pub fn text(snapshot: &Snapshot, home: &str, zone: &TimeZone) -> String {
         None => {}
     }
     if let Some(sweep) = &snapshot.sweep {
-        let done = snapshot.sum(|stage| stage.done);
+        let all = snapshot.all();
         let launched = format::day_and_time(sweep.submitted, zone);
         let mut parts = vec![
             format!("{} (revision {}, launched {launched})", sweep.name, sweep.revision),
             snapshot.state().to_owned(),
-            format!("{done}/{} trials", snapshot.total()),
-            format::percent(snapshot.share()),
+            format!("{}/{} trials", all.done, all.total),
+            format::percent(all.share),
             snapshot.time_left(),
         ];
         parts.retain(|part| !part.is_empty());
@@ -72,7 +72,7 @@ fn sections(snapshot: &Snapshot, zone: &TimeZone, lines: &mut Vec<String>) {
         running.collect(),
         lines,
     );
-    rest(snapshot.sum(|stage| stage.running) as usize, MAX_LISTED, lines);
+    rest(snapshot.all().running as usize, MAX_LISTED, lines);
     let devices = snapshot.devices.iter().map(|device| {
         let sample = device.sample.as_ref();
         let known = |text: Option<String>| text.unwrap_or("-".to_owned());
@@ -102,7 +102,7 @@ fn sections(snapshot: &Snapshot, zone: &TimeZone, lines: &mut Vec<String>) {
         ]
     });
     section(&["without result", "trial", "state", "why"], 0..0, failures.collect(), lines);
-    rest(snapshot.sum(|stage| stage.without_result) as usize, MAX_LISTED, lines);
+    rest(snapshot.all().without_result as usize, MAX_LISTED, lines);
     let events = snapshot.events.iter().take(MAX_EVENTS).map(|row| {
         vec![
             format::day_and_time(row.at, zone),

@@ -2,6 +2,7 @@
 
 use super::{
     interval::{self, Interval},
+    moments::moments,
     student, wilcoxon,
 };
 
@@ -56,14 +57,11 @@ pub(crate) struct Paired {
 /// Compares by the differences of the pairs; none without any.
 pub(crate) fn paired(differences: &[f64]) -> Option<Paired> {
     let n = differences.len();
-    let first = *differences.first()?;
-    let mean = first + differences.iter().map(|d| d - first).sum::<f64>() / n as f64;
+    let (mean, sd) = moments(differences)?;
     let mut paired = Paired { n, difference: mean, interval: None, p_t: None, p_wilcoxon: None, refused: None };
-    if n < MIN_PAIRS {
+    let Some(sd) = sd.filter(|_| n >= MIN_PAIRS) else {
         return Some(Paired { refused: Some(Refusal::FewPairs), ..paired });
-    }
-    let squares: f64 = differences.iter().map(|d| (d - mean) * (d - mean)).sum();
-    let sd = (squares / (n - 1) as f64).sqrt();
+    };
     paired.interval = interval::of_mean(n, mean, sd, false);
     // Rounding leaves a spread of some last digits where there is none.
     if sd <= 1e-12 * mean.abs() {

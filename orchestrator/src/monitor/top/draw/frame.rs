@@ -107,12 +107,9 @@ fn header(frame: &mut Frame<'_>, area: Rect, state: &State) {
 
 fn bar(frame: &mut Frame<'_>, area: Rect, state: &State) {
     let (known, theme) = (&state.snapshot, state.theme);
-    let always = [format!("{}/{}", known.sum(|stage| stage.done), known.total()), format::percent(known.share())];
-    let mut counts = vec![
-        (known.sum(|stage| stage.without_result), "without result"),
-        (known.sum(|stage| stage.blocked), "blocked"),
-        (known.sum(|stage| stage.running), "running"),
-    ];
+    let all = known.all();
+    let always = [format!("{}/{}", all.done, all.total), format::percent(all.share)];
+    let mut counts = vec![(all.without_result, "without result"), (all.blocked, "blocked"), (all.running, "running")];
     counts.retain(|(count, _)| *count > 0);
     let left = known.time_left();
     let columns = usize::from(area.width);
@@ -126,7 +123,7 @@ fn bar(frame: &mut Frame<'_>, area: Rect, state: &State) {
         }
     };
     let columns = columns.saturating_sub(width(&text));
-    let (done, rest) = theme.bar(known.share(), columns);
+    let (done, rest) = theme.bar(all.share, columns);
     let line = vec![Span::styled(done, theme.good()), Span::styled(rest, theme.dim()), Span::raw(text)];
     frame.render_widget(Line::from(line), area);
 }

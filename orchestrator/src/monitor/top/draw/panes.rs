@@ -234,7 +234,7 @@ fn gauge(
 pub(super) fn running(frame: &mut Frame<'_>, area: Rect, state: &State) {
     let theme = state.theme;
     let shown: Vec<_> = state.running().collect();
-    let all = state.snapshot.sum(|stage| stage.running);
+    let all = state.snapshot.all().running;
     let name = format!("Running ({all})");
     let area = title(frame, area, &name, "", state.focus == Pane::Running, theme);
     if shown.is_empty() {
@@ -292,7 +292,7 @@ pub(super) fn running(frame: &mut Frame<'_>, area: Rect, state: &State) {
 /// Whether all that has no result was cancelled by a user, or waits for that.
 fn cancelled(state: &State) -> bool {
     let known = &state.snapshot;
-    let all = known.sum(|stage| stage.without_result);
+    let all = known.all().without_result;
     known.failures.len() as i64 == all && known.failures.iter().all(|row| row.state == "cancelled")
 }
 
@@ -317,7 +317,7 @@ pub(super) fn failures(frame: &mut Frame<'_>, area: Rect, state: &State) {
     }
     let theme = state.theme;
     let shown: Vec<_> = state.failures().collect();
-    let all = state.snapshot.sum(|stage| stage.without_result);
+    let all = state.snapshot.all().without_result;
     let name = format!("Without result ({all})");
     let area = title(frame, area, &name, "", state.focus == Pane::Failures, theme);
     if shown.is_empty() {

@@ -1,11 +1,11 @@
 //! How fast the page answers: every route, over HTTP, on a database of a large sweep.
 //!
 //! ```text
-//! cargo bench --workspace --bench serve -- [--trials N] [--epochs N] [--rounds N] [--home DIR]
+//! cargo bench --workspace --bench serve -- [--trials N] [--epochs N] [--rounds N] [--home DIR] [--only TEXT]
 //! ```
 //! Each route is asked so many times in turn with the others, first while nothing writes, then while the sweep goes on: a writer commits
 //! metrics and progress twice a second. A time is that until the last byte is there. The first answer, which reads the plan of the sweep,
-//! is told apart. With `--home` the database is made there and stays.
+//! is told apart. With `--home` the database is made there and stays; `--only` asks routes with this in their name.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 #[path = "serve/database.rs"]
@@ -38,6 +38,7 @@ struct Options {
     size: Size,
     rounds: usize,
     home: Option<PathBuf>,
+    only: String,
 }
 
 impl Options {
@@ -47,7 +48,7 @@ impl Options {
         let full = arguments.iter().any(|argument| argument == "--bench");
         let pick = |full_size, small_size| if full { full_size } else { small_size };
         let mut trials = pick(10_000, 200);
-        let (mut epochs, mut rounds, mut home) = (pick(50, 4) as u64, pick(60, 2), None);
+        let (mut epochs, mut rounds, mut home, mut only) = (pick(50, 4) as u64, pick(60, 2), None, String::new());
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -57,11 +58,12 @@ impl Options {
                 "--epochs" => epochs = value()?.parse()?,
                 "--rounds" => rounds = value()?.parse()?,
                 "--home" => home = Some(value()?.into()),
+                "--only" => only = value()?,
                 _ => return Err(format!("unknown argument {argument}").into()),
             }
         }
         let size = Size { trials, epochs, running: 8, failed: 40, device_hours: 24 * 7 };
-        Ok(Self { size, rounds, home })
+        Ok(Self { size, rounds, home, only })
     }
 }
 
@@ -95,6 +97,7 @@ fn routes(made: &[Made]) -> Vec<(&'static str, String)> {
         ("figures, list", "/api/figures".to_owned()),
         ("figure, fractions", "/api/figures/fractions.json".to_owned()),
         ("figure, curves", "/api/figures/curves.json".to_owned()),
+        ("figure, parameters", "/api/figures/params.json".to_owned()),
         ("schema", "/api/schema".to_owned()),
         ("sql, best 100", format!("/api/sql?q={sql}")),
     ]
@@ -189,7 +192,8 @@ async fn run(options: Options) -> Result<()> {
     let server = Server::bind(settings).await?;
     let base = format!("http://{}", server.address());
     let serving = tokio::spawn(server.run());
-    let routes = routes(&made);
+    let mut routes = routes(&made);
+    routes.retain(|(name, _)| name.contains(&options.only));
     let mut lines = measure(&base, &routes, options.rounds).await?;
     print("nothing writes", &mut lines);
     let stop = Arc::new(AtomicBool::new(false));

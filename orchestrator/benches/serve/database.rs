@@ -14,7 +14,7 @@ use permafrost_worker::{
     task::{Noop, NoopEnd, Task},
 };
 use serde_json::{Value, json};
-use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr, SqliteConnection, sqlite::SqliteConnectOptions};
 use uuid::Uuid;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -68,7 +68,10 @@ pub async fn make(home: &Path, size: Size, name: &str) -> Result<Vec<Made>> {
         write(&store, worker, chunk, &mut made, size).await?;
     }
     store.close().await?;
-    devices(home, size).await?;
+    let mut db: SqliteConnection = SqliteConnectOptions::new().filename(home.join(DATABASE)).connect().await?;
+    adaptors(&mut db).await?;
+    devices(&mut db, size).await?;
+    db.close().await?;
     Ok(made)
 }
 
@@ -213,13 +216,29 @@ fn noise(index: u64) -> f64 {
     ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
 }
 
+/// Tells of what trials did that they were about Adaptors: figures ask for that.
+async fn adaptors(db: &mut SqliteConnection) -> Result<()> {
+    let of_stage = "SELECT trial FROM sweep_trials WHERE stage =";
+    for sql in [
+        format!(
+            "UPDATE trials SET task = json_set(task, '$.image_width', 768, '$.text_width', 768) WHERE trial IN ({of_stage} 'pretrain')"
+        ),
+        format!(
+            "UPDATE trials SET task = json_set(task, '$.adaptor', (SELECT i.id FROM trial_inputs e JOIN trials i ON i.trial = e.input
+             WHERE e.trial = trials.trial)) WHERE trial IN ({of_stage} 'classify')"
+        ),
+    ] {
+        sqlx::query(AssertSqlSafe(sql).into_sql_str()).execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
 /// Four devices with an hour of samples and many of minutes.
-async fn devices(home: &Path, size: Size) -> Result<()> {
-    let mut db: SqliteConnection = SqliteConnectOptions::new().filename(home.join(DATABASE)).connect().await?;
+async fn devices(db: &mut SqliteConnection, size: Size) -> Result<()> {
     let now = jiff::Timestamp::now().as_millisecond();
     for device in 0..4_i64 {
         sqlx::query("INSERT INTO devices (device, host, name, model, memory_bytes, power_limit_w) VALUES (?1, 'a-host', 'cuda:' || ?2, 'A card', 85899345920, 700)")
-            .bind(device + 1).bind(device).execute(&mut db).await?;
+            .bind(device + 1).bind(device).execute(&mut *db).await?;
     }
     let samples = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 3599)
         INSERT INTO device_samples (device, at, utilisation, memory_used_bytes, power_w, temperature_c, sm_clock_mhz, processes, members)
@@ -227,10 +246,10 @@ async fn devices(home: &Path, size: Size) -> Result<()> {
     let minutes = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?2 * 60)
         INSERT INTO device_minutes (device, minute, samples, utilisation, memory_used_bytes, power_w, energy_j, temperature_c, sm_clock_mhz, throttled, busy_members)
         SELECT d.device, (?1 / 60000 - i) * 60000, 60, 0.5 + 0.4 * ((i * 7 + d.device) % 10) / 10.0, 2e10, 400, 24000, 60, 1980, 0, 16 FROM n, devices d";
-    sqlx::query(samples).bind(now).execute(&mut db).await?;
-    sqlx::query(minutes).bind(now).bind(size.device_hours).execute(&mut db).await?;
+    sqlx::query(samples).bind(now).execute(&mut *db).await?;
+    sqlx::query(minutes).bind(now).bind(size.device_hours).execute(&mut *db).await?;
     let usage = "INSERT INTO attempt_usage (trial, attempt, device, device_s, busy_s, energy_j, memory_peak_bytes)
         SELECT trial, attempt, 1, 12.5, 10, 5000, 2e9 FROM attempts WHERE state = 'done'";
-    sqlx::query(usage).execute(&mut db).await?;
+    sqlx::query(usage).execute(&mut *db).await?;
     Ok(())
 }

@@ -61,7 +61,8 @@ async fn drawn(global: &args::Global, args: &args::Figure) -> Result<(Figure, Op
     }
     let reader = Reader::open(&global.home.join(DATABASE)).await?;
     let sweep = sweep_at(&reader, args.sweep.as_deref(), None).await?;
-    Ok((figure::draw(&reader, &sweep, &request).await?, Some(sweep.name)))
+    let plan = reader.plan_columns(sweep.sweep).await?;
+    Ok((figure::draw(&reader, &sweep, &plan, &request).await?, Some(sweep.name)))
 }
 
 /// Refuses options that this kind of figure would not look at.
@@ -82,10 +83,11 @@ fn refuse_idle(request: &Request) -> Result<(), CliError> {
 /// Draws what the sweep file asks for, as SVG, PNG and CSV. A figure that cannot be drawn is told, and is no error.
 pub(super) async fn of_sweep(home: &Path, reader: &Reader, sweep: &SweepRow, quiet: bool) -> Result<(), CliError> {
     let specs = StoredReport::of_row(sweep)?.figures;
+    let plan = reader.plan_columns(sweep.sweep).await?;
     let folder = folder(home, &sweep.name);
     let mut names = Vec::new();
     for spec in &specs {
-        match figure::draw(reader, sweep, &Request::of_spec(spec)).await {
+        match figure::draw(reader, sweep, &plan, &Request::of_spec(spec)).await {
             Ok(figure) => {
                 for path in usual_paths(&folder, &spec.name) {
                     write(&figure, &path, DPI.2, "--home")?;

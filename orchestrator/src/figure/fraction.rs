@@ -7,11 +7,14 @@ use super::{
     error::{FigureError, data},
     groups::{self, Estimate},
     lines::{Chart, Interval, Line, LinePanel, name_of, styles},
+    settings::Room,
 };
 use crate::store::ResultRow;
 
-/// Lines of a panel, at most.
-const LINES: usize = 40;
+/// Lines of a panel, at most ...
+pub(super) const LINES: usize = 40;
+/// ... and of more, those that are shown.
+pub(super) const ROOM: Room = Room { best: 10, all: 10 };
 /// Panels, at most.
 const PANELS: usize = 12;
 

@@ -1,6 +1,6 @@
 //! Trials that differ in their seed alone, and what several of them say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
@@ -55,7 +55,8 @@ pub(super) fn varying(trials: &[&ResultRow]) -> Vec<String> {
     for trial in trials {
         for (name, value) in trial.parameters.iter().filter(|(name, _)| !is_seed(name)) {
             let known = values.entry(name).or_default();
-            if !known.contains(&value) {
+            // Neighbours in a plan mostly agree.
+            if known.last() != Some(&value) && !known.contains(&value) {
                 known.push(value);
             }
         }
@@ -78,9 +79,11 @@ pub(super) fn varying(trials: &[&ResultRow]) -> Vec<String> {
 /// The values that trials have of these parameters, in the order in which they first appear.
 pub(super) fn keys<'a>(trials: &[&'a ResultRow], names: &[String]) -> Vec<(Vec<Value>, Vec<&'a ResultRow>)> {
     let mut groups: Vec<(Vec<Value>, Vec<&ResultRow>)> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
     for trial in trials {
         let key = key(trial, names);
-        match groups.iter_mut().find(|(known, _)| *known == key) {
+        let at = *known.entry(json!(key).to_string()).or_insert(groups.len());
+        match groups.get_mut(at) {
             Some((_, members)) => members.push(trial),
             None => groups.push((key, vec![trial])),
         }

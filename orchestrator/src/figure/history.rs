@@ -1,6 +1,6 @@
 //! Metrics over epochs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
@@ -9,14 +9,17 @@ use super::{
     error::{FigureError, data},
     groups::{self, Estimate},
     lines::{Chart, Interval, Line, LinePanel, name_of, styles},
+    settings::Room,
 };
 use crate::{
     report::repeats,
-    store::{CurvePoint, ResultRow},
+    store::{Curve, ResultRow},
 };
 
 /// Lines in colour; of more, the best.
 const COLOURED: usize = 7;
+/// Settings that are read, at most.
+pub(super) const ROOM: Room = Room { best: COLOURED, all: 30 };
 /// Panels, at most.
 const PANELS: usize = 8;
 /// Trials of several values of this are of different tasks.
@@ -24,29 +27,26 @@ const LABEL: &str = "label";
 /// Points of a line, at most: a page has no more pixels.
 const POINTS: usize = 500;
 
+/// Curves of a metric, by identity of the trial.
+pub(super) type Curves = HashMap<String, Curve>;
 /// What lines are ranked by when there are too many to colour: the metric, and whether larger is better.
 pub(super) type Ranking = Option<(String, bool)>;
 
 /// The figure of these trials' curves.
 pub(super) fn chart(
     trials: &[&ResultRow],
-    curves: &[CurvePoint],
-    metrics: &[String],
+    curves: &[(String, Curves)],
     ranking: &Ranking,
     title: Option<String>,
 ) -> Result<(Chart, Data), FigureError> {
-    if metrics.len() > PANELS {
-        let what = format!("{} metrics are too many, at most {PANELS} are drawn", metrics.len());
+    if curves.len() > PANELS {
+        let what = format!("{} metrics are too many, at most {PANELS} are drawn", curves.len());
         return Err(data(what, "choose one: `--metric NAME`"));
-    }
-    let mut values: BTreeMap<(&str, &str), Vec<(i64, f64)>> = BTreeMap::new();
-    for point in curves {
-        values.entry((&point.id, &point.metric)).or_default().push((point.step, point.value));
     }
     let all_names = groups::varying(trials);
     // Losses of different labels have no scale in common.
     let labels = groups::keys(trials, &[LABEL.to_owned()]);
-    let apart = labels.len() > 1 && labels.len() * metrics.len() <= PANELS;
+    let apart = labels.len() > 1 && labels.len() * curves.len() <= PANELS;
     let names: Vec<String> = all_names.into_iter().filter(|name| !(apart && name == LABEL)).collect();
     let groups_of = groups::keys(trials, &names);
     let words: Vec<Vec<String>> = groups_of
@@ -70,7 +70,7 @@ pub(super) fn chart(
     let mut table = Data::new(["metric", "panel", "line", "epochs_trained", "mean", "ci95_low", "ci95_high", "n"]);
     let mut panels = Vec::new();
     let whole = [(vec![Value::Null], trials.to_vec())];
-    for metric in metrics {
+    for (metric, curves) in curves {
         for (label, of_panel) in if apart { labels.as_slice() } else { whole.as_slice() } {
             let title = if apart { groups::shown(LABEL, &label[0]) } else { String::new() };
             let mut lines = Vec::new();
@@ -78,7 +78,7 @@ pub(super) fn chart(
                 let members: Vec<&ResultRow> =
                     members.iter().copied().filter(|member| of_panel.iter().any(|own| own.id == member.id)).collect();
                 let name = name_of(&words[at]);
-                let points = points(&members, metric, &values);
+                let points = points(&members, metric, curves);
                 for (epoch, estimate) in &points {
                     let place = [json!(metric), json!(title), json!(name), json!(*epoch as i64)];
                     table.rows.push(place.into_iter().chain(estimate.values()).collect());
@@ -105,7 +105,7 @@ pub(super) fn chart(
     notes.extend(thin.map(str::to_owned));
     let chart = Chart {
         title,
-        description: format!("{} by epochs trained, mean and 95 % interval over seeds", metrics.join(", ")),
+        description: format!("{} by epochs trained, mean and 95 % interval over seeds", names_of(curves)),
         x_name: "Epochs trained".to_owned(),
         log_x: false,
         shared_y: false,
@@ -117,16 +117,16 @@ pub(super) fn chart(
     Ok((chart, table))
 }
 
+fn names_of(curves: &[(String, Curves)]) -> String {
+    curves.iter().map(|(metric, _)| metric.as_str()).collect::<Vec<_>>().join(", ")
+}
+
 /// Means over trials by the epochs trained: a point after the first epoch is at 1.
-fn points(
-    members: &[&ResultRow],
-    metric: &str,
-    values: &BTreeMap<(&str, &str), Vec<(i64, f64)>>,
-) -> Vec<(f64, Estimate)> {
+fn points(members: &[&ResultRow], metric: &str, curves: &Curves) -> Vec<(f64, Estimate)> {
     let mut steps: BTreeMap<i64, Vec<(Option<&str>, f64)>> = BTreeMap::new();
     let units = repeats::units(members);
     for (trial, unit) in members.iter().zip(&units) {
-        for (step, value) in values.get(&(trial.id.as_str(), metric)).into_iter().flatten() {
+        for (step, value) in curves.get(&trial.id).into_iter().flatten() {
             steps.entry(*step).or_default().push((unit.as_deref(), *value));
         }
     }

@@ -22,6 +22,11 @@ impl Rect {
     fn is_crossed(&self, line: Segment) -> bool {
         let inside = |(x, y): Place| self.0 < x && x < self.2 && self.1 < y && y < self.3;
         let Self(left, top, right, bottom) = *self;
+        // Most lines are far away.
+        let [(ax, ay), (bx, by)] = line;
+        if ax.max(bx) <= left || ax.min(bx) >= right || ay.max(by) <= top || ay.min(by) >= bottom {
+            return false;
+        }
         let diagonals = [[(left, top), (right, bottom)], [(left, bottom), (right, top)]];
         line.into_iter().any(inside) || diagonals.into_iter().any(|diagonal| cross(line, diagonal))
     }
@@ -146,15 +151,23 @@ fn settle(
 ) -> (Vec<Option<usize>>, f64) {
     let mut placed: Vec<Option<usize>> = vec![None; count];
     let costs = |placed: &[Option<usize>], at: usize, choice: usize| {
-        let others = placed.iter().enumerate().filter(|(other, _)| *other != at);
-        let others = others.filter_map(|(other, choice)| choice.map(|choice| &choices[other][choice].0));
+        let others = order.iter().filter(|other| **other != at);
+        let others = others.filter_map(|other| placed[*other].map(|choice| &choices[*other][choice].0));
         fixed[at][choice] + others.map(|other| between(&choices[at][choice].0, other)).sum::<f64>()
     };
     for _ in 0..ROUNDS {
         let before = placed.clone();
         for &at in order {
-            let judged = (0..choices[at].len()).map(|choice| (choice, costs(&placed, at, choice)));
-            placed[at] = judged.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(choice, _)| choice);
+            let mut best: Option<(usize, f64)> = None;
+            for (choice, alone) in fixed[at].iter().enumerate() {
+                let least = best.map_or(f64::INFINITY, |(_, cost)| cost);
+                // Others only add to what it costs by itself.
+                if *alone < least {
+                    let cost = costs(&placed, at, choice);
+                    best = if cost < least { Some((choice, cost)) } else { best };
+                }
+            }
+            placed[at] = best.map(|(choice, _)| choice);
         }
         if placed == before {
             break;

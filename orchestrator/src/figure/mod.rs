@@ -18,6 +18,7 @@ mod params;
 mod png;
 mod render;
 mod scatter;
+mod settings;
 mod style;
 mod svg;
 #[cfg(test)]

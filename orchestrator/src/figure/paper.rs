@@ -42,14 +42,14 @@ impl Collection {
     }
 
     /// The one that trials with this result may be compared with: all of them are about what it is about.
-    pub(super) fn comparable(subjects: &[&Subject], metric: &str) -> Option<Self> {
+    pub(super) fn comparable(subjects: &[Subject], metric: &str) -> Option<Self> {
         [Self::Rsna, Self::Covidx].into_iter().find(|known| known.fits(subjects, metric).is_ok())
     }
 
     /// Whether trials that are about this, with this result, may stand beside its values.
-    pub(super) fn fits(self, subjects: &[&Subject], metric: &str) -> Result<(), FigureError> {
+    pub(super) fn fits(self, subjects: &[Subject], metric: &str) -> Result<(), FigureError> {
         let (reader, label) = self.subject();
-        let own = |subject: &&&Subject| subject.reader == reader && subject.label == label;
+        let own = |subject: &&Subject| subject.reader == reader && subject.label == label;
         let others: Vec<String> = subjects
             .iter()
             .filter(|subject| !own(subject))
@@ -138,15 +138,15 @@ mod tests {
         let subject = |reader: &str, label: &str| Subject { reader: reader.to_owned(), label: label.to_owned() };
         let (rsna, covidx, other) =
             (subject("rsna", "pneumonia"), subject("covidx", "diagnosis"), subject("open-i", "normal"));
-        assert_eq!(Collection::comparable(&[&rsna], "auroc"), Some(Collection::Rsna));
-        assert_eq!(Collection::comparable(&[&covidx], "accuracy"), Some(Collection::Covidx));
-        assert_eq!(Collection::comparable(&[&covidx], "auroc"), None);
-        assert_eq!(Collection::comparable(&[&rsna, &other], "auroc"), None);
+        assert_eq!(Collection::comparable(std::slice::from_ref(&rsna), "auroc"), Some(Collection::Rsna));
+        assert_eq!(Collection::comparable(std::slice::from_ref(&covidx), "accuracy"), Some(Collection::Covidx));
+        assert_eq!(Collection::comparable(std::slice::from_ref(&covidx), "auroc"), None);
+        assert_eq!(Collection::comparable(&[rsna.clone(), other.clone()], "auroc"), None);
         assert_eq!(Collection::comparable(&[], "auroc"), None);
-        let refused = Collection::Rsna.fits(&[&other], "auroc").unwrap_err();
+        let refused = Collection::Rsna.fits(&[other], "auroc").unwrap_err();
         assert!(refused.to_string().contains("the trials are about `normal` of open-i"), "{refused}");
         assert!(refused.cure().unwrap().contains("--reference rsna"));
-        let refused = Collection::Covidx.fits(&[&covidx], "auroc").unwrap_err();
+        let refused = Collection::Covidx.fits(std::slice::from_ref(&covidx), "auroc").unwrap_err();
         assert!(refused.cure().unwrap().contains("--metric accuracy"), "{refused}");
     }
 

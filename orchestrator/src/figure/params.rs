@@ -10,12 +10,15 @@ use super::{
     groups::{self, Estimate},
     paper::{Collection, FRACTIONS, Method, citation, methods},
     scatter::{Point, Scatter, ScatterPanel, Whose},
+    settings::Room,
 };
 use crate::store::ResultRow;
 
 /// Measured points that are named, the best of each panel: beside the paper's values, and where they are alone.
 const NAMED: usize = 3;
 const NAMED_ALONE: usize = 8;
+/// Settings that are shown, at most.
+pub(super) const ROOM: Room = Room { best: NAMED_ALONE, all: 100 };
 
 /// The figure of these trials of a stage, beside published values. `trainable` are the parameters of the Adaptor of each trial.
 pub(super) fn scatter(
@@ -99,6 +102,7 @@ pub(super) fn scatter(
         y_name: format!("{score}{collection} [%]"),
         legend,
         panels,
+        notes: Vec::new(),
     };
     Ok((scatter, table))
 }

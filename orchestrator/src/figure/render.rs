@@ -1,7 +1,5 @@
 //! From the database to a figure.
 
-use std::collections::BTreeSet;
-
 use permafrost_worker::{files, train::project::COORDINATES};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -12,12 +10,14 @@ use super::{
     fraction, groups, history,
     paper::Collection,
     params,
+    settings::{self, Room, Trials},
     style::Palette,
     svg::Svg,
     tsne::{self, Projection},
 };
 use crate::{
-    store::{Reader, ResultRow, Subject, SweepRow},
+    report::stats::moments,
+    store::{PlanColumns, Reader, ResultRow, StageColumns, SweepRow},
     sweep::{FigureKind, FigureSpec, StagePlan, Theme},
 };
 
@@ -102,28 +102,28 @@ pub struct Figure {
     pub data: Data,
 }
 
-/// Draws a figure of a sweep, and gives the data behind it.
+/// Draws a figure of a sweep, and gives the data behind it. `plan` is the sweep's.
 ///
 /// # Errors
 /// [`FigureError`].
-pub async fn draw(reader: &Reader, sweep: &SweepRow, request: &Request) -> Result<Figure, FigureError> {
+pub async fn draw(
+    reader: &Reader,
+    sweep: &SweepRow,
+    plan: &PlanColumns,
+    request: &Request,
+) -> Result<Figure, FigureError> {
     let stage = stage(sweep, request)?;
-    let results = reader.results(sweep.sweep).await?;
-    let of_stage: Vec<&ResultRow> = results.iter().filter(|row| row.stage == stage.name).collect();
-    known_parameters(&of_stage, &request.filter)?;
-    let trials: Vec<&ResultRow> = of_stage.into_iter().filter(|row| chosen(row, &request.filter)).collect();
-    if trials.is_empty() {
-        return Err(data(
-            format!("no trial of stage `{}` has these parameters", stage.name),
-            "`permafrost results --trials` shows which there are",
-        ));
-    }
-    let on = On { reader, request, sweep, stage: &stage, trials: &trials };
+    let columns = plan.stage(&stage.name).ok_or_else(|| {
+        let cure = "change the sweep file so that the stage has some, and launch it again";
+        data(format!("stage `{}` has no trials", stage.name), cure)
+    })?;
+    let trials = Trials::of(columns, &request.filter)?;
+    let on = On { reader, request, sweep: sweep.sweep, stage: &stage, columns, trials };
     match request.kind {
         FigureKind::Params => on.params().await,
         FigureKind::Tsne => on.tsne().await,
         FigureKind::Curves => on.curves().await,
-        FigureKind::Fractions => on.fractions(),
+        FigureKind::Fractions => on.fractions().await,
     }
 }
 
@@ -206,65 +206,104 @@ fn stage(sweep: &SweepRow, request: &Request) -> Result<StagePlan, FigureError> 
     }
 }
 
-fn known_parameters(trials: &[&ResultRow], filter: &Map<String, Value>) -> Result<(), FigureError> {
-    for name in filter.keys() {
-        if !trials.is_empty() && !trials.iter().any(|trial| trial.parameters.contains_key(name)) {
-            let known: Vec<&str> = trials[0].parameters.keys().map(String::as_str).collect();
-            return Err(data(
-                format!("trials of the stage have no parameter `{name}`"),
-                format!("there are {}", known.join(", ")),
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn chosen(trial: &ResultRow, filter: &Map<String, Value>) -> bool {
-    let equal = |a: &Value, b: &Value| match (a.as_f64(), b.as_f64()) {
-        (Some(a), Some(b)) => a == b,
-        // On a command line a text may look like a number.
-        _ if a.is_string() && !b.is_string() => a.as_str() == Some(b.to_string().as_str()),
-        _ => a == b,
-    };
-    filter.iter().all(|(name, wanted)| {
-        let wanted = wanted.as_array().map_or(std::slice::from_ref(wanted), Vec::as_slice);
-        trial.parameters.get(name).is_some_and(|value| wanted.iter().any(|wanted| equal(value, wanted)))
-    })
-}
-
 /// A figure on its way.
 struct On<'a> {
     reader: &'a Reader,
     request: &'a Request,
-    sweep: &'a SweepRow,
+    sweep: i64,
     stage: &'a StagePlan,
-    trials: &'a [&'a ResultRow],
+    columns: &'a StageColumns,
+    /// Those that the filter means.
+    trials: Trials<'a>,
 }
 
-impl On<'_> {
+/// What a figure shows, with a note where that is not all.
+struct Shown<'a> {
+    settings: Vec<Trials<'a>>,
+    note: Option<String>,
+}
+
+impl<'a> On<'a> {
     fn palette(&self) -> Palette {
         Palette::of(self.request.theme)
     }
 
-    /// The result that is shown.
-    fn metric(&self) -> Result<&str, FigureError> {
+    /// The result that is shown, and its values for all trials of the stage.
+    async fn metric(&self) -> Result<(&str, Vec<Option<f64>>), FigureError> {
         let own = self.stage.metric.as_deref();
         let name = self.request.metric.as_deref().or(own).unwrap_or("auroc");
-        let done: Vec<_> = self.trials.iter().filter(|trial| !trial.values.is_empty()).collect();
-        if !done.is_empty() && !done.iter().any(|trial| trial.values.contains_key(name)) {
-            let known: Vec<&str> = done[0].values.keys().map(String::as_str).collect();
-            let what = format!("stage `{}` has no result `{name}`", self.stage.name);
-            return Err(data(what, format!("there are {}", known.join(", "))));
+        let values = self.reader.stage_values(self.sweep, self.columns, name).await?;
+        if self.trials.values(&values).next().is_none() {
+            let known = self.reader.stage_names(self.sweep, &self.stage.name).await?.results;
+            if !known.is_empty() && !known.iter().any(|known| known == name) {
+                let what = format!("stage `{}` has no result `{name}`", self.stage.name);
+                return Err(data(what, format!("there are {}", known.join(", "))));
+            }
         }
-        Ok(name)
+        Ok((name, values))
+    }
+
+    /// These trials with their results; with a name, that result alone.
+    async fn rows(&self, trials: &Trials<'_>, only: Option<&str>) -> Result<Vec<ResultRow>, FigureError> {
+        Ok(self.reader.results_of(self.sweep, &self.stage.name, &trials.rows(), only).await?)
+    }
+
+    /// The settings that are shown: all of those with a value, or where they are too many, the best by their mean and some of the others.
+    /// `at` names the parameter that has several values in a setting: by each of them there is a ranking, the largest first.
+    fn shown(
+        &self,
+        settings: Vec<Trials<'a>>,
+        (metric, values): (&str, &[Option<f64>]),
+        at: Option<&str>,
+        room: Room,
+    ) -> Shown<'a> {
+        if settings.len() <= room.all {
+            return Shown { settings, note: None };
+        }
+        let more_is_better = match self.stage.metric.as_deref() == Some(metric) {
+            true => self.stage.maximize,
+            false => !metric.ends_with("loss"),
+        };
+        let score = |trials: &Trials<'_>| {
+            let (mean, _) = moments(&trials.values(values).collect::<Vec<_>>())?;
+            Some(if more_is_better { -mean } else { mean })
+        };
+        let parts = |trials: &Trials<'a>| match at {
+            Some(at) => trials.by(at),
+            None => vec![(None, trials.clone())],
+        };
+        let valued: Vec<Trials<'a>> = settings.iter().filter(|setting| score(setting).is_some()).cloned().collect();
+        let all = if valued.is_empty() { settings } else { valued };
+        let apart: Vec<_> = all.iter().map(parts).collect();
+        let mut rankings = Vec::new();
+        for (place, _) in parts(&self.trials).iter().rev() {
+            let scores = apart.iter().map(|parts| score(&parts.iter().find(|(known, _)| known == place)?.1));
+            rankings.push(scores.collect::<Vec<_>>());
+        }
+        rankings.retain(|scores| scores.iter().any(Option::is_some));
+        if rankings.is_empty() {
+            rankings.push(vec![None; all.len()]);
+        }
+        let places = settings::chosen(&rankings, room);
+        let words = match score(&self.trials) {
+            Some(_) => format!("the best by their mean {metric}"),
+            None => "the first".to_owned(),
+        };
+        let others = if room.all > room.best { ", and others evenly by rank" } else { "" };
+        let note = (places.len() < all.len())
+            .then(|| format!("shown: {} of {} settings, {words}{others}", places.len(), all.len()));
+        Shown { settings: places.into_iter().map(|place| all[place].clone()).collect(), note }
     }
 
     async fn params(&self) -> Result<Figure, FigureError> {
-        let metric = self.metric()?;
-        let trainable = self.reader.adaptor_parameters(self.sweep.sweep, &self.stage.name).await?;
-        let known = self.reader.subjects(self.sweep.sweep, &self.stage.name).await?;
-        let subjects: BTreeSet<&Subject> = self.trials.iter().filter_map(|trial| known.get(&trial.id)).collect();
-        let subjects: Vec<&Subject> = subjects.into_iter().collect();
+        let (metric, values) = self.metric().await?;
+        let settings = self.trials.settings(&["fraction"]);
+        let Shown { settings, note } = self.shown(settings, (metric, &values), Some("fraction"), params::ROOM);
+        // Trials of one setting and share are on Adaptors of equal size, and about the same.
+        let parts = settings.iter().flat_map(|setting| setting.by("fraction"));
+        let some: Vec<i64> = parts.filter_map(|(_, trials)| trials.first()).collect();
+        let trainable = self.reader.adaptor_parameters(&some).await?;
+        let subjects = self.reader.subjects(&some).await?;
         let reference = match self.request.reference {
             Reference::Auto => Collection::comparable(&subjects, metric),
             other => published(other),
@@ -272,50 +311,68 @@ impl On<'_> {
         if let Some(collection) = reference {
             collection.fits(&subjects, metric)?;
         }
+        let rows = self.rows(&self.trials.among(&settings), Some(metric)).await?;
         let title = self.request.title.clone();
-        let (scatter, data) = params::scatter(self.trials, metric, &trainable, reference, title)?;
+        let trials: Vec<&ResultRow> = rows.iter().collect();
+        let (mut scatter, data) = params::scatter(&trials, metric, &trainable, reference, title)?;
+        scatter.notes.extend(note);
         Ok(Figure { svg: scatter.draw(self.request.width_mm, &self.palette())?, data })
     }
 
-    fn fractions(&self) -> Result<Figure, FigureError> {
-        let (chart, data) = fraction::chart(self.trials, self.metric()?, self.request.title.clone())?;
+    async fn fractions(&self) -> Result<Figure, FigureError> {
+        let (metric, values) = self.metric().await?;
+        let settings = self.trials.settings(&["fraction", "label"]);
+        let room = if settings.len() > fraction::LINES { fraction::ROOM } else { Room::ALL };
+        let Shown { settings, note } = self.shown(settings, (metric, &values), Some("fraction"), room);
+        let rows = self.rows(&self.trials.among(&settings), Some(metric)).await?;
+        let title = self.request.title.clone();
+        let (mut chart, data) = fraction::chart(&rows.iter().collect::<Vec<_>>(), metric, title)?;
+        chart.notes.extend(note);
         Ok(Figure { svg: chart.draw(self.request.width_mm, &self.palette())?, data })
     }
 
     async fn curves(&self) -> Result<Figure, FigureError> {
-        if self.trials.len() > CURVES {
-            let what = format!("the curves of {} trials are too many, at most {CURVES} are read", self.trials.len());
+        let ranking = self.stage.metric.clone().map(|metric| (metric, self.stage.maximize));
+        let by = ranking.as_ref().map_or("", |(metric, _)| metric);
+        let values = self.reader.stage_values(self.sweep, self.columns, by).await?;
+        let settings = self.trials.settings(&["label"]);
+        let Shown { settings, note } = self.shown(settings, (by, &values), None, history::ROOM);
+        let shown = self.trials.among(&settings);
+        let count = shown.rows().len();
+        if count > CURVES {
+            let what = format!("the curves of {count} trials are too many, at most {CURVES} are read");
             return Err(data(what, "choose some: `--filter NAME=VALUE`"));
         }
-        let ids: Vec<_> = self.trials.iter().filter_map(|trial| trial.id.parse().ok()).collect();
+        let rows = self.rows(&shown, Some(by)).await?;
         let wanted = self.request.metric.as_deref();
-        let curves = self.reader.curves(&ids, wanted).await?;
-        let mut metrics: Vec<String> = Vec::new();
-        for point in &curves {
-            if (wanted.is_some() || point.metric != NO_CURVE) && !metrics.contains(&point.metric) {
-                metrics.push(point.metric.clone());
-            }
-        }
+        let mut metrics = self.reader.metrics_of(&shown.rows()).await?;
+        metrics.retain(|name| wanted.map_or(name != NO_CURVE, |wanted| name == wanted));
         // Training before validation, losses before scores.
         metrics.sort_by_key(|name| (!name.ends_with("loss"), !name.starts_with("train"), name.clone()));
         if let Some(name) = wanted.filter(|_| metrics.is_empty()) {
             let what = format!("no trial of stage `{}` has reported `{name}`", self.stage.name);
-            let all = self.reader.curves(&ids, None).await?;
-            let known: BTreeSet<&str> = all.iter().map(|point| point.metric.as_str()).collect();
+            let known = self.reader.stage_names(self.sweep, &self.stage.name).await?.metrics;
             let cure = match known.is_empty() {
                 true => "wait for the first values: nothing is reported yet".to_owned(),
-                false => format!("there are {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+                false => format!("there are {}", known.join(", ")),
             };
             return Err(data(what, cure));
         }
-        let ranking = self.stage.metric.clone().map(|metric| (metric, self.stage.maximize));
         let title = self.request.title.clone();
-        let (chart, data) = history::chart(self.trials, &curves, &metrics, &ranking, title)?;
+        let mut curves = Vec::new();
+        for metric in metrics {
+            let found = self.reader.thinned_curves(&shown.rows(), &metric, 1).await?.into_iter();
+            let by_identity = |(trial, curve)| Some((self.columns.ids[self.columns.place(trial)?].clone(), curve));
+            curves.push((metric, found.filter_map(by_identity).collect()));
+        }
+        let (mut chart, data) = history::chart(&rows.iter().collect::<Vec<_>>(), &curves, &ranking, title)?;
+        chart.notes.extend(note);
         Ok(Figure { svg: chart.draw(self.request.width_mm, &self.palette())?, data })
     }
 
     async fn tsne(&self) -> Result<Figure, FigureError> {
-        let done: Vec<&ResultRow> = self.trials.iter().copied().filter(|trial| trial.state == "done").collect();
+        let rows = self.rows(&self.trials, None).await?;
+        let done: Vec<&ResultRow> = rows.iter().filter(|trial| trial.state == "done").collect();
         if done.is_empty() {
             let what = format!("no trial of stage `{}` is done yet", self.stage.name);
             return Err(data(what, "`permafrost status` says how far the sweep is"));

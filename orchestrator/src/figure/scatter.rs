@@ -12,7 +12,7 @@ use super::{
     labels::{self, Label, Rect, Wanted},
     panel::{Panel, Plane, place},
     style::{MARK_PT, Palette, TICK_PT},
-    svg::{Area, Drawn, MARGIN, PT_PER_MM, Place, Svg, legend, line, stroke, units, write},
+    svg::{Area, Drawn, MARGIN, PT_PER_MM, Place, Svg, legend, line, note, stroke, units, write},
     text,
 };
 
@@ -65,6 +65,8 @@ pub(super) struct Scatter {
     /// What stands in the legend for each kind of point that there is.
     pub(super) legend: Vec<(Whose, String)>,
     pub(super) panels: Vec<ScatterPanel>,
+    /// What else is to be said.
+    pub(super) notes: Vec<String>,
 }
 
 fn radius(trainable_m: f64) -> f64 {
@@ -83,13 +85,17 @@ impl Scatter {
             let kinds = self.legend.iter().map(|(whose, text)| (Some(*whose), text.clone()));
             let sizes = self.sizes_differ().then(|| (None, "area: trainable parameters".to_owned()));
             let entries: Vec<(Option<Whose>, String)> = kinds.chain(sizes).collect();
-            legend(area, palette, "", &entries, (top, width, 7.0), |whose, (x, y)| match whose {
+            top = legend(area, palette, "", &entries, (top, width, 7.0), |whose, (x, y)| match whose {
                 Some(whose) => point(area, palette, (x + 4.0, y), 2.4, *whose),
                 None => {
                     point(area, palette, (x + 1.2, y), 1.2, Whose::Published)?;
                     point(area, palette, (x + 5.2, y), 2.6, Whose::Published)
                 }
-            })
+            })?;
+            for text in &self.notes {
+                top = note(area, palette, text, (top, width))?;
+            }
+            Ok(top)
         })
     }
 

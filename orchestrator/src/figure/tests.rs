@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{fraction, history, paper::Collection, params, style::Palette, tsne};
 use crate::{
-    store::{CurvePoint, ResultRow},
+    store::{Curve, ResultRow},
     sweep::Theme,
 };
 
@@ -150,17 +150,14 @@ fn scores_against_the_share_of_the_labels() {
 #[test]
 fn curves_have_intervals_and_the_best_are_in_colour() {
     let rows: Vec<ResultRow> = heads().into_iter().filter(|row| row.parameters["fraction"] == json!(1.0)).collect();
-    let curve = |row: &ResultRow, metric: &str| -> Vec<CurvePoint> {
+    let curve = |row: &ResultRow| -> (String, Curve) {
         let value = |step: i64| row.values["auroc"] * (1.0 - 0.5 / (step + 1) as f64);
-        let point = |step| CurvePoint { id: row.id.clone(), metric: metric.to_owned(), step, value: value(step) };
-        (0..20).map(point).collect()
+        (row.id.clone(), (0..20).map(|step| (step, value(step))).collect())
     };
-    let curves: Vec<CurvePoint> =
-        rows.iter().flat_map(|row| [curve(row, "train_loss"), curve(row, "val_auroc")].concat()).collect();
-    let metrics = ["train_loss", "val_auroc"].map(str::to_owned);
+    let curves = ["train_loss", "val_auroc"].map(|metric| (metric.to_owned(), rows.iter().map(curve).collect()));
     let ranking = Some(("auroc".to_owned(), true));
     let trials: Vec<&ResultRow> = rows.iter().collect();
-    let (chart, data) = history::chart(&trials, &curves, &metrics, &ranking, None).unwrap();
+    let (chart, data) = history::chart(&trials, &curves, &ranking, None).unwrap();
     assert_eq!(data.rows.len(), 2 * 6 * 20);
     assert_eq!(data.columns, ["metric", "panel", "line", "epochs_trained", "mean", "ci95_low", "ci95_high", "n"]);
     assert_eq!((&data.rows[0][3], &data.rows[0][7]), (&json!(1), &json!(3)));
@@ -177,7 +174,7 @@ fn curves_have_intervals_and_the_best_are_in_colour() {
             row
         })
         .collect();
-    let (chart, _) = history::chart(&many.iter().collect::<Vec<_>>(), &curves, &metrics, &ranking, None).unwrap();
+    let (chart, _) = history::chart(&many.iter().collect::<Vec<_>>(), &curves, &ranking, None).unwrap();
     let coloured: Vec<&str> =
         chart.panels[1].lines.iter().filter(|line| line.colour.is_some()).map(|line| line.name.as_str()).collect();
     assert_eq!(coloured.len(), 7);

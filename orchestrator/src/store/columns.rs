@@ -114,6 +114,18 @@ impl PlanColumns {
 }
 
 impl StageColumns {
+    /// Trials of these parameters, whose rows count from 1.
+    #[cfg(test)]
+    pub(crate) fn of_parameters(name: &str, parameters: &[Value]) -> Self {
+        let row = |(i, parameters): (usize, &Value)| PlanRow {
+            stage: name.to_owned(),
+            trial: i as i64 + 1,
+            id: format!("{i:064x}"),
+            parameters: parameters.to_string(),
+        };
+        PlanColumns::of(1, parameters.iter().enumerate().map(row).collect()).unwrap().stages.remove(0)
+    }
+
     /// Where that trial stands.
     pub fn place(&self, trial: i64) -> Option<usize> {
         self.places.get(&trial).copied()

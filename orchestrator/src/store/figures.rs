@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use permafrost_worker::{id::TrialId, model::AdaptorShape};
+use serde_json::json;
 
 use super::{error::StoreError, reader::Reader};
 
@@ -21,18 +22,16 @@ impl Reader {
         self.path.parent().unwrap_or(std::path::Path::new("")).to_owned()
     }
 
-    /// Trainable parameters of the Adaptor that each trial of a stage is on, by identity. Trials without one are not there.
+    /// Trainable parameters of the Adaptor that each of these trials is on, by identity. Trials without one are not there.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn adaptor_parameters(&self, sweep: i64, stage: &str) -> Result<BTreeMap<String, u64>, StoreError> {
+    pub async fn adaptor_parameters(&self, trials: &[i64]) -> Result<BTreeMap<String, u64>, StoreError> {
         let rows: Vec<(String, i64, i64)> = sqlx::query_as(
             "SELECT t.id, a.task ->> '$.image_width', a.task ->> '$.text_width'
-             FROM sweep_trials st JOIN trials t USING (trial) JOIN trials a ON a.id = t.task ->> '$.adaptor'
-             WHERE st.sweep = ? AND st.stage = ?",
+             FROM json_each(?) wanted JOIN trials t ON t.trial = wanted.value JOIN trials a ON a.id = t.task ->> '$.adaptor'",
         )
-        .bind(sweep)
-        .bind(stage)
+        .bind(json!(trials).to_string())
         .fetch_all(&self.pool)
         .await
         .map_err(|error| self.failed(error))?;
@@ -43,22 +42,21 @@ impl Reader {
         Ok(rows.into_iter().map(|(id, image, text)| (id, parameters(image, text))).collect())
     }
 
-    /// What each trial of a stage is about, by identity.
+    /// What these trials are about.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn subjects(&self, sweep: i64, stage: &str) -> Result<BTreeMap<String, Subject>, StoreError> {
-        let rows: Vec<(String, String, String)> = sqlx::query_as(
-            "SELECT t.id, d.task ->> '$.reader.name', t.task ->> '$.label'
-             FROM sweep_trials st JOIN trials t USING (trial) JOIN trials d ON d.id = t.task ->> '$.dataset'
-             WHERE st.sweep = ? AND st.stage = ? AND d.task ->> '$.reader.name' IS NOT NULL AND t.task ->> '$.label' IS NOT NULL",
+    pub async fn subjects(&self, trials: &[i64]) -> Result<Vec<Subject>, StoreError> {
+        let rows: Vec<(String, String)> = sqlx::query_as(
+            "SELECT DISTINCT d.task ->> '$.reader.name', t.task ->> '$.label'
+             FROM json_each(?) wanted JOIN trials t ON t.trial = wanted.value JOIN trials d ON d.id = t.task ->> '$.dataset'
+             WHERE d.task ->> '$.reader.name' IS NOT NULL AND t.task ->> '$.label' IS NOT NULL ORDER BY 1, 2",
         )
-        .bind(sweep)
-        .bind(stage)
+        .bind(json!(trials).to_string())
         .fetch_all(&self.pool)
         .await
         .map_err(|error| self.failed(error))?;
-        Ok(rows.into_iter().map(|(id, reader, label)| (id, Subject { reader, label })).collect())
+        Ok(rows.into_iter().map(|(reader, label)| Subject { reader, label }).collect())
     }
 
     /// The artifact of that name that a trial left.

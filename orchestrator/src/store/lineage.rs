@@ -6,11 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::FromRow;
 
-use super::{
-    columns::{self, StageNames},
-    error::StoreError,
-    reader::Reader,
-};
+use super::{columns, error::StoreError, reader::Reader};
 
 /// A trial above or below another.
 #[derive(Clone, Debug, Serialize, FromRow)]
@@ -170,21 +166,6 @@ impl Reader {
 }
 
 impl Reader {
-    /// Metrics that a trial has.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn metrics_of(&self, trial: i64) -> Result<StageNames, StoreError> {
-        let metrics = sqlx::query_scalar(
-            "SELECT n.name FROM metric_names n WHERE EXISTS (SELECT 1 FROM metrics m WHERE m.trial = ? AND m.metric = n.metric) ORDER BY n.name",
-        )
-        .bind(trial)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|error| self.failed(error))?;
-        Ok(StageNames { metrics, ..StageNames::default() })
-    }
-
     /// Parameters of a trial, as the first sweep that has it.
     ///
     /// # Errors

@@ -113,7 +113,7 @@ impl Reader {
     }
 
     /// Curves of a metric, by row of trial, in order of steps: at each step the value of the latest attempt that reported it. Of every
-    /// `stride`-th step.
+    /// `stride`-th step; to fifteen digits, as SQLite writes numbers in JSON.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -146,6 +146,22 @@ impl Reader {
             curves.insert(trial, curve);
         }
         Ok(curves)
+    }
+
+    /// Metrics that one of these trials has reported, in the order of the alphabet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn metrics_of(&self, trials: &[i64]) -> Result<Vec<String>, StoreError> {
+        // Each name is looked up in the key of `metrics`: reading all steps would take long.
+        sqlx::query_scalar(
+            "SELECT n.name FROM metric_names n
+             WHERE EXISTS (SELECT 1 FROM json_each(?) j CROSS JOIN metrics m ON m.trial = j.value AND m.metric = n.metric) ORDER BY n.name",
+        )
+        .bind(json!(trials).to_string())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))
     }
 
     /// Steps of the longest curve of a metric among these trials, and the sum over all.

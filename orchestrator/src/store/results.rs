@@ -106,6 +106,22 @@ impl WorkerRow {
 /// Stage, trial, state, parameters, and a result where there is one.
 type ValueRow = (String, String, String, String, Option<String>, Option<f64>);
 
+/// Trials of their values, which follow each other.
+fn of_values(rows: Vec<ValueRow>) -> Result<Vec<ResultRow>, StoreError> {
+    let mut results: Vec<ResultRow> = Vec::new();
+    for (stage, id, state, parameters, name, value) in rows {
+        if results.last().is_none_or(|last| last.id != id || last.stage != stage) {
+            let parameters = serde_json::from_str(&parameters)
+                .map_err(|error| StoreError::Content(format!("parameters of {id}: {error}")))?;
+            results.push(ResultRow { stage, id, state, parameters, values: BTreeMap::new() });
+        }
+        if let (Some(last), Some(name), Some(value)) = (results.last_mut(), name, value) {
+            last.values.insert(name, value);
+        }
+    }
+    Ok(results)
+}
+
 impl Reader {
     /// All sweeps, newest first.
     ///
@@ -159,18 +175,35 @@ impl Reader {
         .fetch_all(&self.pool)
         .await
         .map_err(|error| self.failed(error))?;
-        let mut results: Vec<ResultRow> = Vec::new();
-        for (stage, id, state, parameters, name, value) in rows {
-            if results.last().is_none_or(|last| last.id != id || last.stage != stage) {
-                let parameters = serde_json::from_str(&parameters)
-                    .map_err(|error| StoreError::Content(format!("parameters of {id}: {error}")))?;
-                results.push(ResultRow { stage, id, state, parameters, values: BTreeMap::new() });
-            }
-            if let (Some(last), Some(name), Some(value)) = (results.last_mut(), name, value) {
-                last.values.insert(name, value);
-            }
-        }
-        Ok(results)
+        of_values(rows)
+    }
+
+    /// The same of some trials of a stage, by their rows; with a name, that result alone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn results_of(
+        &self,
+        sweep: i64,
+        stage: &str,
+        trials: &[i64],
+        name: Option<&str>,
+    ) -> Result<Vec<ResultRow>, StoreError> {
+        let rows: Vec<ValueRow> = sqlx::query_as(
+            "SELECT st.stage, t.id, t.state, st.parameters, r.name, r.value
+             FROM json_each(?1) wanted JOIN sweep_trials st ON st.sweep = ?2 AND st.trial = wanted.value AND st.stage = ?3
+             JOIN trials t USING (trial)
+             LEFT JOIN results r ON r.trial = t.trial AND t.state = 'done' AND (?4 IS NULL OR r.name = ?4)
+             ORDER BY st.position, r.name",
+        )
+        .bind(json!(trials).to_string())
+        .bind(sweep)
+        .bind(stage)
+        .bind(name)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))?;
+        of_values(rows)
     }
 
     /// Trials of a sweep that ended without a result, with what their last attempt said.

@@ -1,4 +1,4 @@
-//! What `top` asks: trials by words, and events of one sweep.
+//! What `top`, the page and figures ask: trials by words, events of one sweep, and curves.
 
 use permafrost::store::{Change, Listed, Reader};
 
@@ -57,4 +57,31 @@ async fn trials_are_found_by_words() {
     assert_eq!(found(&id(&rows[3].1).hex()[..6], 100).await, [3]);
     assert_eq!(found("classify waiting layout", 100).await, [3]);
     assert!(found("vision=nosuch", 100).await.is_empty());
+}
+
+#[tokio::test]
+async fn curves_are_exact_and_of_the_latest_attempt() {
+    let world = World::new().await;
+    let task = noop(1, &[]);
+    world.apply(sweep("x", "a", &[("a", "{}", task.clone())])).await;
+    // Numbers of all sizes, most with seventeen digits.
+    let mut bits = 1_u64;
+    let mut values: Vec<f64> = (0..20_000)
+        .map(|_| {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            f64::from_bits(bits ^ (bits >> 29))
+        })
+        .filter(|value| value.is_finite())
+        .collect();
+    values.extend([0.1, 1.0 / 3.0, f64::MIN_POSITIVE, f64::MAX, -5e-324, 0.0, 1e15, 123_456_789.123_456_79]);
+    let points: Vec<(u64, f64)> = (0..).zip(values.iter().copied()).collect();
+    world.begin(id(&task)).await;
+    world.points(id(&task), 1, &points).await;
+    let reader = Reader::open(&world.path()).await.unwrap();
+    let curves = reader.curves(&[id(&task)], None).await.unwrap();
+    assert_eq!(curves.len(), values.len());
+    for (step, (point, value)) in curves.iter().zip(&values).enumerate() {
+        assert_eq!((point.step, point.value.to_bits()), (step as i64, value.to_bits()), "{value:e}");
+    }
+    assert!(reader.curves(&[id(&task)], Some("accuracy")).await.unwrap().is_empty());
 }

@@ -69,7 +69,7 @@ pub(super) async fn file(
     if asked.get("theme").is_some_and(|theme| theme == "dark") {
         request.theme = Theme::Dark;
     }
-    let drawn = figure::draw(&reader, &loaded.row, &request).await;
+    let drawn = figure::draw(&reader, &loaded.row, &loaded.plan, &request).await;
     if form == "json" {
         let drawing = match drawn {
             Ok(figure) => Drawing { svg: Some(figure.svg.as_str().to_owned()), reason: None, cure: None },
@@ -126,7 +126,7 @@ const fn description(kind: FigureKind) -> &'static str {
             "Trainable parameters against the score, beside published methods where the data are the paper's."
         }
         FigureKind::Tsne => "t-SNE of image embeddings before and after the Adaptor, coloured by class.",
-        FigureKind::Curves => "Metrics by epoch: mean over seeds with the 95 % interval.",
+        FigureKind::Curves => "Metrics by epochs trained: mean over seeds with the 95 % interval.",
         FigureKind::Fractions => "The score against the share of the labels: mean over seeds with the 95 % interval.",
     }
 }

@@ -78,7 +78,7 @@ pub(super) async fn trial(State(site): State<Arc<Site>>, Path(prefix): Path<Stri
         reader.attempt_usage(&ours),
         reader.ancestors(row, MAX_ANCESTORS),
         reader.readers_of(row, MAX_READERS),
-        reader.metrics_of(row),
+        reader.metrics_of(&ours),
     )?;
     Ok(Json(TrialAnswer {
         detail,
@@ -87,7 +87,7 @@ pub(super) async fn trial(State(site): State<Arc<Site>>, Path(prefix): Path<Stri
         ancestors: ancestors.into_iter().map(RelatedLine::from).collect(),
         readers: readers.1.into_iter().map(RelatedLine::from).collect(),
         readers_total: readers.0,
-        metrics: metrics.metrics,
+        metrics,
     }))
 }
 
@@ -120,7 +120,7 @@ pub(super) async fn curves(State(site): State<Arc<Site>>, Path(prefix): Path<Str
     let row = rows.first().map_or(0, |(row, _)| *row);
     let axis = Axis::of(&reader.trial(id).await?.kind);
     let mut curves = Vec::new();
-    for metric in reader.metrics_of(row).await?.metrics.into_iter().take(MAX_METRICS) {
+    for metric in reader.metrics_of(&[row]).await?.into_iter().take(MAX_METRICS) {
         let stride = reader.curve_steps(&[row], &metric).await? / MAX_STEPS + 1;
         let found = reader.thinned_curves(&[row], &metric, stride).await?;
         let points = found.get(&row).map(|curve| axis.of_curve(super::curves::thin(curve, POINTS))).unwrap_or_default();

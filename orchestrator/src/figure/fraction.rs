@@ -24,13 +24,13 @@ pub(super) fn chart(trials: &[&ResultRow], metric: &str, title: Option<String>) 
     let (panel_names, line_names): (Vec<String>, Vec<String>) = varying.into_iter().partition(|name| name == "label");
     let share = |trial: &ResultRow| trial.parameters.get("fraction").and_then(Value::as_f64);
     let mut table = Data::new(["panel", "line", "fraction", metric, "ci95_low", "ci95_high", "n"]);
-    let (style, legend, all_lines) = {
+    let (style, legend, all_lines, all_words) = {
         // A line without a point is none.
         let with: Vec<&ResultRow> = trials.iter().copied().filter(|trial| trial.values.contains_key(metric)).collect();
         let keys: Vec<Vec<Value>> = groups::keys(&with, &line_names).into_iter().map(|(key, _)| key).collect();
-        let shown: Vec<Vec<String>> = keys.iter().map(|key| words(&line_names, key)).collect();
-        let (style, legend) = styles(&line_names, &shown);
-        (style, legend, keys)
+        let words = groups::words(&line_names, &keys);
+        let (style, legend) = styles(&line_names, &words);
+        (style, legend, keys, words)
     };
     if all_lines.len() > LINES {
         return Err(data(
@@ -40,10 +40,11 @@ pub(super) fn chart(trials: &[&ResultRow], metric: &str, title: Option<String>) 
     }
     let mut panels = Vec::new();
     for (panel_key, members) in groups::keys(trials, &panel_names) {
-        let title = name_of_panel(&words(&panel_names, &panel_key));
+        let title = groups::words(&panel_names, &[panel_key]).concat().join(", ");
         let mut lines = Vec::new();
         for (line_key, members) in groups::keys(&members, &line_names) {
-            let name = name_of(&words(&line_names, &line_key));
+            let Some(line) = all_lines.iter().position(|key| *key == line_key) else { continue };
+            let name = name_of(&line_names, &all_words[line]);
             let mut shares: Vec<f64> = members.iter().filter_map(|trial| share(trial)).collect();
             shares.sort_by(f64::total_cmp);
             shares.dedup();
@@ -55,7 +56,7 @@ pub(super) fn chart(trials: &[&ResultRow], metric: &str, title: Option<String>) 
                 table.rows.push(place.into_iter().chain(estimate.values()).collect());
                 points.push((at * 100.0, estimate.scaled(100.0)));
             }
-            let (colour, mark) = all_lines.iter().position(|key| *key == line_key).map_or((0, 0), |at| style[at]);
+            let (colour, mark) = style[line];
             if !points.is_empty() {
                 lines.push(Line { name, colour: Some(colour), mark, points });
             }
@@ -84,12 +85,4 @@ pub(super) fn chart(trials: &[&ResultRow], metric: &str, title: Option<String>) 
         notes: Vec::new(),
     };
     Ok((chart, table))
-}
-
-fn words(names: &[String], key: &[Value]) -> Vec<String> {
-    names.iter().zip(key).map(|(name, value)| groups::shown(name, value)).collect()
-}
-
-fn name_of_panel(words: &[String]) -> String {
-    words.join(", ")
 }

@@ -5,22 +5,25 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value, json};
 
 use crate::{
-    report::{Interval, Summary, is_share, repeats},
+    report::{Interval, Summary, is_share, labels, repeats},
     store::ResultRow,
 };
 
 /// A value of a parameter, for people.
 pub(super) fn shown(name: &str, value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) if is_fraction(name) => number.as_f64().map_or_else(|| number.to_string(), percent),
-        Value::Null => "none".to_owned(),
-        other => other.to_string(),
-    }
+    words(&[name.to_owned()], &[vec![value.clone()]]).into_iter().flatten().collect()
 }
 
-fn is_fraction(name: &str) -> bool {
-    name == "fraction" || name.ends_with(".fraction")
+/// Values of these parameters, for people, as tables have them: numbers are rounded as long as they can be told apart.
+pub(super) fn words(names: &[String], keys: &[Vec<Value>]) -> Vec<Vec<String>> {
+    let mut words = vec![Vec::new(); keys.len()];
+    for (at, name) in names.iter().enumerate() {
+        let values: Vec<&Value> = keys.iter().map(|key| &key[at]).collect();
+        for ((words, text), value) in words.iter_mut().zip(labels(name, &values)).zip(values) {
+            words.push(if value.is_null() { "none".to_owned() } else { text });
+        }
+    }
+    words
 }
 
 /// A share in per cent.

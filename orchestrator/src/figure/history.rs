@@ -49,10 +49,7 @@ pub(super) fn chart(
     let apart = labels.len() > 1 && labels.len() * curves.len() <= PANELS;
     let names: Vec<String> = all_names.into_iter().filter(|name| !(apart && name == LABEL)).collect();
     let groups_of = groups::keys(trials, &names);
-    let words: Vec<Vec<String>> = groups_of
-        .iter()
-        .map(|(key, _)| names.iter().zip(key).map(|(name, value)| groups::shown(name, value)).collect())
-        .collect();
+    let words = groups::words(&names, &groups_of.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>());
     let coloured = best(&groups_of, ranking);
     let chosen: Vec<Vec<String>> = coloured.iter().map(|&at| words[at].clone()).collect();
     let (style, mut legend) = styles(&names, &chosen);
@@ -77,7 +74,7 @@ pub(super) fn chart(
             for (at, (_, members)) in groups_of.iter().enumerate() {
                 let members: Vec<&ResultRow> =
                     members.iter().copied().filter(|member| of_panel.iter().any(|own| own.id == member.id)).collect();
-                let name = name_of(&words[at]);
+                let name = name_of(&names, &words[at]);
                 let points = points(&members, metric, curves);
                 for (epoch, estimate) in &points {
                     let place = [json!(metric), json!(title), json!(name), json!(*epoch as i64)];

@@ -360,12 +360,19 @@ pub(super) fn styles(names: &[String], keys: &[Vec<String>]) -> (Vec<(usize, usi
         }
     }
     let styles: Vec<(usize, usize)> = (0..keys.len()).map(|at| (at, at)).collect();
-    let entry = |(key, style): (&Vec<String>, &(usize, usize))| ((Some(style.0), Some(style.1)), name_of(key));
+    let entry = |(key, style): (&Vec<String>, &(usize, usize))| ((Some(style.0), Some(style.1)), name_of(names, key));
     let entries = keys.iter().zip(&styles).map(entry).collect();
     (styles, vec![(String::new(), entries)])
 }
 
-/// The name of a line.
-pub(super) fn name_of(key: &[String]) -> String {
-    if key.is_empty() { "all trials".to_owned() } else { key.join(" · ") }
+/// The name of a line, of its parameters and their values. A number says nothing without the name of its parameter.
+pub(super) fn name_of(names: &[String], words: &[String]) -> String {
+    if words.is_empty() {
+        return "all trials".to_owned();
+    }
+    let named = |(name, word): (&String, &String)| match word.parse::<f64>() {
+        Ok(_) => format!("{name} {word}"),
+        Err(_) => word.clone(),
+    };
+    names.iter().zip(words).map(named).collect::<Vec<_>>().join(" · ")
 }

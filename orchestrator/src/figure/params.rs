@@ -8,6 +8,7 @@ use super::{
     data::Data,
     error::{FigureError, data},
     groups::{self, Estimate},
+    lines::name_of,
     paper::{Collection, FRACTIONS, Method, citation, methods},
     scatter::{Point, Scatter, ScatterPanel, Whose},
     settings::Room,
@@ -56,10 +57,9 @@ pub(super) fn scatter(
     ]);
     let mut panels = Vec::new();
     let most = if reference.is_some() { NAMED } else { NAMED_ALONE };
-    let mut unnamed = false;
     for &share in &fractions {
         let mut points = measured(trials, share, &names, metric, trainable, &fraction);
-        unnamed |= name_best(&mut points, most);
+        name_best(&mut points, most);
         points.extend(published.iter().filter_map(|method| reference_point(method, share)));
         // Large points lie below small ones.
         points.sort_by(|a, b| b.trainable_m.total_cmp(&a.trainable_m).then(b.score.mean.total_cmp(&a.score.mean)));
@@ -84,23 +84,10 @@ pub(super) fn scatter(
     }
     let collection = reference.map_or(String::new(), |collection| format!(" on {}", collection.name()));
     let score = groups::metric_name(reference.map_or(metric, |collection| collection.metric()));
-    let mut legend = Vec::new();
-    let whose = |whose: Whose| panels.iter().flat_map(|panel| &panel.points).any(|point| point.whose == whose);
-    if whose(Whose::Ours) {
-        let named = if unnamed { format!("; named: the best {most} of a panel") } else { String::new() };
-        legend.push((Whose::Ours, format!("measured: mean, 95 % interval over seeds{named}")));
-    }
-    if whose(Whose::Paper) {
-        legend.push((Whose::Paper, "the paper's Adaptor".to_owned()));
-    }
-    if whose(Whose::Published) {
-        legend.push((Whose::Published, "baselines (paper, Table 2)".to_owned()));
-    }
     let scatter = Scatter {
         title,
         description: format!("{score}{collection} against the number of trainable parameters, by share of the labels"),
         y_name: format!("{score}{collection} [%]"),
-        legend,
         panels,
         notes: Vec::new(),
     };
@@ -116,23 +103,24 @@ fn measured(
     fraction: &dyn Fn(&ResultRow) -> f64,
 ) -> Vec<Point> {
     let here: Vec<&ResultRow> = trials.iter().copied().filter(|trial| fraction(trial) == share).collect();
-    groups::keys(&here, names)
+    let found = groups::keys(&here, names);
+    let words = groups::words(names, &found.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>());
+    found
         .into_iter()
-        .filter_map(|(key, members)| {
+        .zip(words)
+        .filter_map(|((_, members), words)| {
             let parameters = *members.iter().find_map(|trial| trainable.get(&trial.id))?;
             let score = Estimate::over(&members, metric)?.scaled(100.0);
-            let words: Vec<String> = names.iter().zip(&key).map(|(name, value)| groups::shown(name, value)).collect();
-            let name = if words.is_empty() { "Adaptor".to_owned() } else { words.join(" · ") };
+            let name = if words.is_empty() { "Adaptor".to_owned() } else { name_of(names, &words) };
             Some(Point { whose: Whose::Ours, name, named: false, trainable_m: parameters as f64 / 1e6, score })
         })
         .collect()
 }
 
-/// Names the best of measured points, at most so many; whether others are left.
-fn name_best(points: &mut [Point], most: usize) -> bool {
+/// Names the best of measured points, at most so many.
+fn name_best(points: &mut [Point], most: usize) {
     points.sort_by(|a, b| b.score.mean.total_cmp(&a.score.mean));
     points.iter_mut().take(most).for_each(|point| point.named = true);
-    points.len() > most
 }
 
 fn reference_point(method: &Method, share: f64) -> Option<Point> {

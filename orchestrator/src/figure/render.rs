@@ -25,6 +25,8 @@ use crate::{
 const CURVES: usize = 5000;
 /// Projections of a figure, at most.
 const PROJECTIONS: usize = 8;
+/// The share of the labels, which is an axis or makes panels.
+const FRACTION: &str = "fraction";
 /// What is reported over time and is no result of training.
 const NO_CURVE: &str = "learning_rate";
 
@@ -217,6 +219,14 @@ struct On<'a> {
     trials: Trials<'a>,
 }
 
+/// What settings are ranked by: the mean of all their trials, of those with the largest share of the labels, or of each share.
+#[derive(Clone, Copy, Debug)]
+enum Rank {
+    Mean,
+    AtLargest,
+    AtEach,
+}
+
 /// What a figure shows, with a note where that is not all.
 struct Shown<'a> {
     settings: Vec<Trials<'a>>,
@@ -248,13 +258,12 @@ impl<'a> On<'a> {
         Ok(self.reader.results_of(self.sweep, &self.stage.name, &trials.rows(), only).await?)
     }
 
-    /// The settings that are shown: all of those with a value, or where they are too many, the best by their mean and some of the others.
-    /// `at` names the parameter that has several values in a setting: by each of them there is a ranking, the largest first.
+    /// The settings that are shown: all, or where they are too many, the best and some of the others, of those with a value.
     fn shown(
         &self,
         settings: Vec<Trials<'a>>,
         (metric, values): (&str, &[Option<f64>]),
-        at: Option<&str>,
+        rank: Rank,
         room: Room,
     ) -> Shown<'a> {
         if settings.len() <= room.all {
@@ -268,39 +277,58 @@ impl<'a> On<'a> {
             let (mean, _) = moments(&trials.values(values).collect::<Vec<_>>())?;
             Some(if more_is_better { -mean } else { mean })
         };
-        let parts = |trials: &Trials<'a>| match at {
-            Some(at) => trials.by(at),
-            None => vec![(None, trials.clone())],
+        let parts = |trials: &Trials<'a>| match rank {
+            Rank::Mean => vec![(None, trials.clone())],
+            Rank::AtLargest | Rank::AtEach => trials.by(FRACTION),
         };
         let valued: Vec<Trials<'a>> = settings.iter().filter(|setting| score(setting).is_some()).cloned().collect();
         let all = if valued.is_empty() { settings } else { valued };
         let apart: Vec<_> = all.iter().map(parts).collect();
+        // The largest share first.
         let mut rankings = Vec::new();
-        for (place, _) in parts(&self.trials).iter().rev() {
-            let scores = apart.iter().map(|parts| score(&parts.iter().find(|(known, _)| known == place)?.1));
-            rankings.push(scores.collect::<Vec<_>>());
+        for (share, _) in parts(&self.trials).into_iter().rev() {
+            let score = |parts: &Vec<(Option<f64>, Trials<'_>)>| score(&parts.iter().find(|(at, _)| *at == share)?.1);
+            let scores: Vec<Option<f64>> = apart.iter().map(score).collect();
+            if scores.iter().any(Option::is_some) {
+                rankings.push((share, scores));
+            }
         }
-        rankings.retain(|scores| scores.iter().any(Option::is_some));
-        if rankings.is_empty() {
-            rankings.push(vec![None; all.len()]);
+        if matches!(rank, Rank::AtLargest) {
+            rankings.truncate(1);
         }
-        let places = settings::chosen(&rankings, room);
-        let words = match score(&self.trials) {
-            Some(_) => format!("the best by their mean {metric}"),
-            None => "the first".to_owned(),
+        let places = match rankings.is_empty() {
+            true => (0..room.best.min(all.len())).collect(),
+            false => settings::chosen(&rankings.iter().map(|(_, scores)| scores.clone()).collect::<Vec<_>>(), room),
         };
-        let others = if room.all > room.best { ", and others evenly by rank" } else { "" };
-        let note = (places.len() < all.len())
-            .then(|| format!("shown: {} of {} settings, {words}{others}", places.len(), all.len()));
-        Shown { settings: places.into_iter().map(|place| all[place].clone()).collect(), note }
+        let which = match (rank, rankings.first()) {
+            (_, None) => format!("the first {}", places.len()),
+            (Rank::Mean, _) => format!("the best {} by their mean {metric}", room.best),
+            (Rank::AtEach, _) => format!("the best {} of each panel by their mean {metric}", room.best),
+            (Rank::AtLargest, Some((share, _))) => {
+                let at =
+                    share.map_or_else(String::new, |share| format!(" at {} of the labels", groups::percent(share)));
+                format!("the best {} by their mean {metric}{at}", room.best)
+            }
+        };
+        let (of, shown) = (all.len(), places.len());
+        let chosen: Vec<Trials<'a>> = places.into_iter().map(|place| all[place].clone()).collect();
+        let note = (shown < of).then(|| {
+            let others = if room.all > room.best { ", and others evenly by rank" } else { "" };
+            let same = self.trials.same_in(&self.trials.among(&chosen)).into_iter();
+            let same: Vec<String> =
+                same.map(|(name, value)| format!("{name} {}", groups::shown(name, value))).collect();
+            let same = if same.is_empty() { String::new() } else { format!("; all with {}", same.join(", ")) };
+            format!("shown: {shown} of {of} settings, {which}{others}{same}")
+        });
+        Shown { settings: chosen, note }
     }
 
     async fn params(&self) -> Result<Figure, FigureError> {
         let (metric, values) = self.metric().await?;
-        let settings = self.trials.settings(&["fraction"]);
-        let Shown { settings, note } = self.shown(settings, (metric, &values), Some("fraction"), params::ROOM);
+        let settings = self.trials.settings(&[FRACTION]);
+        let Shown { settings, note } = self.shown(settings, (metric, &values), Rank::AtEach, params::ROOM);
         // Trials of one setting and share are on Adaptors of equal size, and about the same.
-        let parts = settings.iter().flat_map(|setting| setting.by("fraction"));
+        let parts = settings.iter().flat_map(|setting| setting.by(FRACTION));
         let some: Vec<i64> = parts.filter_map(|(_, trials)| trials.first()).collect();
         let trainable = self.reader.adaptor_parameters(&some).await?;
         let subjects = self.reader.subjects(&some).await?;
@@ -321,9 +349,9 @@ impl<'a> On<'a> {
 
     async fn fractions(&self) -> Result<Figure, FigureError> {
         let (metric, values) = self.metric().await?;
-        let settings = self.trials.settings(&["fraction", "label"]);
+        let settings = self.trials.settings(&[FRACTION, "label"]);
         let room = if settings.len() > fraction::LINES { fraction::ROOM } else { Room::ALL };
-        let Shown { settings, note } = self.shown(settings, (metric, &values), Some("fraction"), room);
+        let Shown { settings, note } = self.shown(settings, (metric, &values), Rank::AtLargest, room);
         let rows = self.rows(&self.trials.among(&settings), Some(metric)).await?;
         let title = self.request.title.clone();
         let (mut chart, data) = fraction::chart(&rows.iter().collect::<Vec<_>>(), metric, title)?;
@@ -336,7 +364,7 @@ impl<'a> On<'a> {
         let by = ranking.as_ref().map_or("", |(metric, _)| metric);
         let values = self.reader.stage_values(self.sweep, self.columns, by).await?;
         let settings = self.trials.settings(&["label"]);
-        let Shown { settings, note } = self.shown(settings, (by, &values), None, history::ROOM);
+        let Shown { settings, note } = self.shown(settings, (by, &values), Rank::Mean, history::ROOM);
         let shown = self.trials.among(&settings);
         let count = shown.rows().len();
         if count > CURVES {

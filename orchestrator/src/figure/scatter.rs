@@ -25,6 +25,12 @@ const RADIUS: f64 = 0.5;
 const LEAST_RADIUS: f64 = 1.5;
 /// Above the highest point, as a share of the range.
 const HEADROOM: f64 = 0.1;
+/// Names of measured points that are wider than this share of a panel are told below, by numbers ...
+const WIDEST_NAME: f64 = 0.62;
+/// ... of the best of each panel.
+const NUMBERED: usize = 4;
+/// With more measured points in a panel, only those with a name have their interval.
+const CROWD: usize = 30;
 
 /// Whose point it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +68,6 @@ pub(super) struct Scatter {
     pub(super) title: Option<String>,
     pub(super) description: String,
     pub(super) y_name: String,
-    /// What stands in the legend for each kind of point that there is.
-    pub(super) legend: Vec<(Whose, String)>,
     pub(super) panels: Vec<ScatterPanel>,
     /// What else is to be said.
     pub(super) notes: Vec<String>,
@@ -77,12 +81,14 @@ impl Scatter {
     pub(super) fn draw(&self, width_mm: f64, palette: &Palette) -> Result<Svg, FigureError> {
         let width = width_mm * PT_PER_MM;
         let columns = ((width / LEAST_PANEL) as usize).clamp(1, self.panels.len().max(1));
+        let (shown, numbers) = self.numbered(WIDEST_NAME * (width - 2.0 * MARGIN) / columns as f64);
+        let shown = shown.uncrowded();
         Svg::drawn(width_mm, palette, self.title.as_deref(), &self.description, |area, mut top| {
-            let rows = self.panels.len().div_ceil(columns);
-            for (at, row) in self.panels.chunks(columns).enumerate() {
-                top = self.row(area, palette, row, (columns, width, at + 1 == rows), top)?;
+            let rows = shown.panels.len().div_ceil(columns);
+            for (at, row) in shown.panels.chunks(columns).enumerate() {
+                top = shown.row(area, palette, row, (columns, width, at + 1 == rows), top)?;
             }
-            let kinds = self.legend.iter().map(|(whose, text)| (Some(*whose), text.clone()));
+            let kinds = self.legend(&shown, !numbers.is_empty()).into_iter().map(|(whose, text)| (Some(whose), text));
             let sizes = self.sizes_differ().then(|| (None, "area: trainable parameters".to_owned()));
             let entries: Vec<(Option<Whose>, String)> = kinds.chain(sizes).collect();
             top = legend(area, palette, "", &entries, (top, width, 7.0), |whose, (x, y)| match whose {
@@ -92,11 +98,79 @@ impl Scatter {
                     point(area, palette, (x + 5.2, y), 2.6, Whose::Published)
                 }
             })?;
+            if !numbers.is_empty() {
+                let entries: Vec<(String, String)> = (1..).map(|i: usize| i.to_string()).zip(numbers).collect();
+                top = legend(area, palette, "", &entries, (top, width, 10.0), |number, (x, y)| {
+                    write(area, (x + 10.0, y), number, TICK_PT, colour(palette, Whose::Ours), HPos::Right)
+                })?;
+            }
             for text in &self.notes {
                 top = note(area, palette, text, (top, width))?;
             }
             Ok(top)
         })
+    }
+
+    /// With numbers in place of names where one of measured points is wider than `room`, and the names, in the order of their numbers.
+    fn numbered(&self, room: f64) -> (Self, Vec<String>) {
+        let mut shown = self.clone();
+        let mut names: Vec<String> = Vec::new();
+        let named = |point: &Point| point.named && point.whose == Whose::Ours;
+        if self.points().all(|point| !named(point) || text::width(&point.name, TICK_PT) <= room) {
+            return (shown, names);
+        }
+        for panel in &mut shown.panels {
+            let mut best: Vec<&mut Point> = panel.points.iter_mut().filter(|point| named(point)).collect();
+            best.sort_by(|a, b| b.score.mean.total_cmp(&a.score.mean));
+            for (rank, point) in best.into_iter().enumerate() {
+                point.named = rank < NUMBERED;
+                if point.named {
+                    let at = names.iter().position(|name| *name == point.name).unwrap_or(names.len());
+                    let name = std::mem::replace(&mut point.name, (at + 1).to_string());
+                    names.extend((at == names.len()).then_some(name));
+                }
+            }
+        }
+        (shown, names)
+    }
+
+    /// Without intervals where they would hide each other.
+    fn uncrowded(mut self) -> Self {
+        let ours = |point: &&mut Point| point.whose == Whose::Ours;
+        for panel in &mut self.panels {
+            if panel.points.iter_mut().filter(ours).count() > CROWD {
+                for point in panel.points.iter_mut().filter(ours).filter(|point| !point.named) {
+                    point.score.interval = None;
+                }
+            }
+        }
+        self
+    }
+
+    /// What stands in the legend for each kind of point that there is.
+    fn legend(&self, shown: &Self, numbered: bool) -> Vec<(Whose, String)> {
+        let there = |whose: Whose| self.points().any(|point| point.whose == whose);
+        let ours = |of: &Self, named: bool| {
+            let count = |panel: &ScatterPanel| {
+                panel.points.iter().filter(|point| point.whose == Whose::Ours && (point.named || !named)).count()
+            };
+            of.panels.iter().map(count).max().unwrap_or(0)
+        };
+        let (all, named) = (ours(shown, false), ours(shown, true));
+        let how = if numbered { "numbered" } else { "named" };
+        let text = match (all > named, all > CROWD) {
+            (true, true) => {
+                format!("measured: mean over seeds; {how}, with 95 % interval: the best {named} of a panel")
+            }
+            (true, false) => format!("measured: mean, 95 % interval over seeds; {how}: the best {named} of a panel"),
+            (false, _) => "measured: mean, 95 % interval over seeds".to_owned(),
+        };
+        let entries = [
+            (Whose::Ours, text),
+            (Whose::Paper, "the paper's Adaptor".to_owned()),
+            (Whose::Published, "baselines (paper, Table 2)".to_owned()),
+        ];
+        entries.into_iter().filter(|(whose, _)| there(*whose)).collect()
     }
 
     fn row(
@@ -181,6 +255,11 @@ fn point(area: &Area<'_>, palette: &Palette, (x, y): Place, radius: f64, whose: 
 /// How far apart points of one size stand, and how far all of them reach at most, in points.
 const APART: f64 = 5.0;
 const REACH: f64 = 50.0;
+/// More of them than this fit into that side by side; they lie in a heap of this width, in no order that could be taken for one.
+const SIDE_BY_SIDE: usize = 11;
+const HEAP: f64 = 18.0;
+/// The golden ratio's part below one: its multiples lie evenly, however many there are.
+const GOLDEN: f64 = 0.618_033_988_749_895;
 
 /// Where points stand: measured ones of one size beside each other, so that their intervals can be seen.
 fn places(points: &[Point], plane: &Plane<'_>) -> Vec<Place> {
@@ -190,6 +269,9 @@ fn places(points: &[Point], plane: &Plane<'_>) -> Vec<Place> {
         };
         let count = points.iter().filter(|other| own(other)).count();
         let before = points[..at].iter().filter(|other| own(other)).count() as f64;
+        if count > SIDE_BY_SIDE {
+            return ((before * GOLDEN).fract() - 0.5) * HEAP;
+        }
         let most = count.saturating_sub(1) as f64;
         (before - most / 2.0) * if most > 0.0 { APART.min(REACH / most) } else { 0.0 }
     };

@@ -77,14 +77,24 @@ impl<'a> Trials<'a> {
         self.places.iter().filter_map(|&place| all[place])
     }
 
+    fn varies(&self, column: &Column) -> bool {
+        self.places.iter().any(|&place| column.of[place] != column.of[self.places[0]])
+    }
+
+    /// Parameters but seeds of which these have several values, and some of them one: that one.
+    pub(super) fn same_in(&self, some: &Self) -> Vec<(&'a str, &'a Value)> {
+        let columns = self.stage.parameters.iter().filter(|(name, _)| !is_seed(name));
+        let same = columns.filter(|(_, column)| self.varies(column) && !some.varies(column));
+        same.filter_map(|(name, column)| Some((name.as_str(), column.value(*some.places.first()?)?))).collect()
+    }
+
     /// Trials that agree in every parameter but seeds and these, in the order in which they first appear.
     pub(super) fn settings(&self, apart_from: &[&str]) -> Vec<Self> {
-        let varies = |column: &Column| self.places.iter().any(|&place| column.of[place] != column.of[self.places[0]]);
         let columns: Vec<&Column> = self
             .stage
             .parameters
             .iter()
-            .filter(|(name, column)| !is_seed(name) && !apart_from.contains(&name.as_str()) && varies(column))
+            .filter(|(name, column)| !is_seed(name) && !apart_from.contains(&name.as_str()) && self.varies(column))
             .map(|(_, column)| column)
             .collect();
         let mut known: HashMap<Vec<u32>, usize> = HashMap::new();
@@ -190,6 +200,7 @@ mod tests {
         let settings = all.settings(&["fraction"]);
         assert_eq!(settings[1].rows(), [7, 8, 9, 10, 11, 12, 13]);
         assert_eq!(all.among(&settings).rows(), all.rows());
+        assert_eq!(all.same_in(&settings[1]), [("vision", &json!("b"))]);
         let parts = settings[1].by("fraction");
         assert_eq!(parts.iter().map(|(share, _)| *share).collect::<Vec<_>>(), [None, Some(0.01), Some(1.0)]);
         assert_eq!(parts[1].1.rows(), [10, 11, 12]);

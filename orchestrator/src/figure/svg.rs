@@ -26,8 +26,9 @@ pub(super) const MARGIN: f64 = 5.0;
 /// Height of the area that is drawn on, in points; of a document, as much as is used.
 const MOST_HEIGHT: f64 = 20_000.0;
 
-/// Lines of a heading, and of a note, at most.
+/// Lines of a heading, of an entry of a legend, and of a note, at most.
 const HEADING_LINES: usize = 2;
+const ENTRY_LINES: usize = 3;
 const NOTE_LINES: usize = 3;
 
 /// A place in points; y grows downwards.
@@ -83,14 +84,17 @@ pub(super) fn legend<'a, T>(
     }
     let begin = left;
     for (entry, name) in entries {
-        let name = text::fitted(name, TICK_PT, width - begin - wide - 2.0 * MARGIN);
-        let needed = wide + 4.0 + text::width(&name, TICK_PT);
+        let lines = text::wrapped(name, TICK_PT, width - begin - wide - 2.0 * MARGIN - 4.0, ENTRY_LINES);
+        let needed = wide + 4.0 + lines.iter().map(|line| text::width(line, TICK_PT)).fold(0.0, f64::max);
         if left + needed > width - MARGIN && left > begin {
             left = begin;
             middle += height;
         }
         sample(entry, (left, middle))?;
-        write(area, (left + wide + 3.5, middle), &name, TICK_PT, palette.ink, HPos::Left)?;
+        for (i, line) in lines.iter().enumerate() {
+            middle += if i > 0 { TICK_PT + 2.6 } else { 0.0 };
+            write(area, (left + wide + 3.5, middle), line, TICK_PT, palette.ink, HPos::Left)?;
+        }
         left += needed + 10.0;
     }
     Ok(middle + 3.0 + 0.5 * text::CAPITALS * TICK_PT)

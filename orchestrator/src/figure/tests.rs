@@ -178,7 +178,7 @@ fn curves_have_intervals_and_the_best_are_in_colour() {
     let coloured: Vec<&str> =
         chart.panels[1].lines.iter().filter(|line| line.colour.is_some()).map(|line| line.name.as_str()).collect();
     assert_eq!(coloured.len(), 7);
-    assert!(coloured.contains(&"dinov2-b · cxr-bert · 2"), "{coloured:?}");
+    assert!(coloured.contains(&"dinov2-b · cxr-bert · pretrain.epochs 2"), "{coloured:?}");
     sound(
         &chart.draw(85.0, &Palette::of(Theme::Dark)).unwrap(),
         &["11 others", "in colour: the best 7 by their mean auroc"],

@@ -29,7 +29,7 @@ pub(crate) mod versions;
 pub use cell::BLOCKED;
 pub(crate) use cell::{Summary, is_share};
 pub use columns::parquet as to_parquet;
-pub(crate) use number::labelled;
+pub(crate) use number::{labelled, labels};
 pub use render::{Format, Style, render};
 pub(crate) use stats::Interval;
 pub use table::Table;

@@ -26,7 +26,7 @@ pub(super) fn plain(value: &Value) -> String {
 }
 
 /// Values of one parameter, for people: rounded to four digits unless that would make two of them look the same.
-pub(super) fn labels(name: &str, values: &[&Value]) -> Vec<String> {
+pub(crate) fn labels(name: &str, values: &[&Value]) -> Vec<String> {
     let percent = name == "fraction" || name.ends_with(".fraction");
     let short: Vec<String> = values.iter().map(|value| label(value, percent, 4)).collect();
     let distinct: HashSet<String> = values.iter().map(|value| identity(value)).collect();

@@ -1,7 +1,7 @@
 //! What the orchestration costs: the real coordinator, its HTTP API, its database, and the real worker.
 //!
 //! ```text
-//! cargo bench -p permafrost --bench orchestration -- [--only trials,points,restart] [--rounds N] [--trials N]
+//! cargo bench --workspace --bench orchestration -- [--only trials,points,restart] [--rounds N] [--trials N]
 //!     [--rows N] [--restart-trials N] [--optuna PYTHON tests/bench/optuna_trials.py] [--optuna-trials N]
 //! ```
 //! Everything that is asked for is measured once a round, one after another, so that all see the same machine; the table has

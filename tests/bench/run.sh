@@ -27,7 +27,7 @@ for what in "$@"; do
   case $what in
     orchestration)
       need optuna
-      cargo bench --quiet -p permafrost --bench orchestration -- --rounds "$rounds" \
+      cargo bench --quiet --workspace --bench orchestration -- --rounds "$rounds" \
         --optuna "$venv/bin/python" tests/bench/optuna_trials.py
       ;;
     adaptor)
@@ -35,7 +35,7 @@ for what in "$@"; do
       for threads in 1 "$(nproc)"; do
         for precision in '' --bf16; do
           # shellcheck disable=SC2086
-          cargo bench --quiet -p permafrost-worker --bench adaptor_step -- --threads "$threads" --rounds "$rounds" $precision \
+          cargo bench --quiet --workspace --bench adaptor_step -- --threads "$threads" --rounds "$rounds" $precision \
             --torch "$venv/bin/python" ../tests/bench/adaptor_step_torch.py
         done
       done
@@ -43,7 +43,7 @@ for what in "$@"; do
     heads)
       need torch
       for threads in 1 "$(nproc)"; do
-        cargo bench --quiet -p permafrost-worker --bench heads -- --threads "$threads" --rounds "$rounds" \
+        cargo bench --quiet --workspace --bench heads -- --threads "$threads" --rounds "$rounds" \
           --torch "$venv/bin/python"
       done
       ;;
@@ -56,7 +56,7 @@ for what in "$@"; do
       need transformers
       need cv2 opencv-python-headless
       for threads in 1 "$(nproc)"; do
-        cargo bench --quiet -p permafrost-worker --bench encoders -- --threads "$threads" --rounds "$rounds" \
+        cargo bench --quiet --workspace --bench encoders -- --threads "$threads" --rounds "$rounds" \
           --weights "$weights" --data "$data" --torch "$venv/bin/python" ../tests/bench/encoders_torch.py
       done
       ;;

@@ -1,7 +1,7 @@
 //! Milliseconds of one pre-training step of the paper's Adaptor (forward, backward, AdamW; 768-wide images and texts).
 //!
 //! ```text
-//! cargo bench -p permafrost-worker --bench adaptor_step -- [--threads N] [--rounds N] [--batch N] [--bf16]
+//! cargo bench --workspace --bench adaptor_step -- [--threads N] [--rounds N] [--batch N] [--bf16]
 //!     [--torch PYTHON ../tests/bench/adaptor_step_torch.py]
 //! ```
 //! Paths start at `worker/`. With `--torch`, PyTorch's steps of the same mathematics are measured in turn with ours, so that both see the same

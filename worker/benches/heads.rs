@@ -1,7 +1,7 @@
 //! Milliseconds of one training step of each of many classification heads (forward, backward, AdamW; 768 -> 512 -> 3, batches of 64).
 //!
 //! ```text
-//! cargo bench -p permafrost-worker --bench heads -- [--threads N] [--heads N] [--rounds N] [--steps N] [--torch PYTHON]
+//! cargo bench --workspace --bench heads -- [--threads N] [--heads N] [--rounds N] [--steps N] [--torch PYTHON]
 //! ```
 //! Ours as the product does it: member by member, many steps each, spread over the cores. With `--torch`, PyTorch is measured in turn with it: one
 //! head after another with fused and with default AdamW, and all heads at once as batched products. Before that, losses of a few

@@ -1,7 +1,7 @@
 //! Images and reports a second through frozen encoders: whole `embed` trials, from PNG files and tokens to embeddings on disk.
 //!
 //! ```text
-//! cargo bench -p permafrost-worker --bench encoders -- [--threads N] [--rounds N] [--only images|reports]
+//! cargo bench --workspace --bench encoders -- [--threads N] [--rounds N] [--only images|reports]
 //!     [--weights FOLDER] [--data FOLDER] [--torch PYTHON ../tests/bench/encoders_torch.py]
 //! ```
 //! Paths start at `worker/`. `--weights` has a DINOv2 in `dinov2-s` and a BERT in `minilm-l6`; `--data` is a folder of chest X-rays, with

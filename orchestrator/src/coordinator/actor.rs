@@ -449,8 +449,8 @@ impl Actor {
             match self.handle(event) {
                 Ok(effects) => {
                     all = changes(&effects, &[], NO_HEARTBEAT);
-                    all.push(Change::Event { kind, trial: None, detail: "by a user".to_owned() });
                     changed = submit::changed(&effects);
+                    all.push(submit::told(kind, &changed));
                 }
                 Err(error) => {
                     reply.send(Err(error.into())).ok();

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     core::{Core, Limits},
-    store::{Change, DATABASE, Store, StoreError},
+    store::{DATABASE, Store, StoreError},
 };
 
 /// Carries out `command` on the database of `home`.
@@ -30,8 +30,9 @@ pub async fn control(home: &Path, command: Control) -> Result<Controlled, Coordi
     let effects = core.handle(0, event)?;
     let mut all = changes(&restored, &[], "its coordinator ended before it");
     all.extend(changes(&effects, &[], ""));
-    all.push(Change::Event { kind, trial: None, detail: "by a user".to_owned() });
+    let changed = submit::changed(&effects);
+    all.push(submit::told(kind, &changed));
     store.apply(all).await?;
     store.close().await?;
-    Ok(Controlled { changed: submit::changed(&effects) })
+    Ok(Controlled { changed })
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     core::{Effect, Event, NewTrial},
-    store::{NewSweep, PlannedRow},
+    store::{Change, NewSweep, PlannedRow},
 };
 
 /// Splits a plan into what the scheduler needs and what the database keeps.
@@ -62,6 +62,16 @@ pub(super) fn control(body: Control) -> (Event, &'static str) {
     }
 }
 
+/// What a user's command is told by in the table `events`; `changed` are the trials that it was about.
+pub(super) fn told(kind: &'static str, changed: &[TrialId]) -> Change {
+    let (trial, detail) = match changed {
+        [] => (None, "by a user".to_owned()),
+        [trial] => (Some(*trial), "by a user".to_owned()),
+        [first, ..] => (None, format!("by a user: {} trials, the first {}", changed.len(), first.short())),
+    };
+    Change::Event { kind, trial, detail }
+}
+
 /// Trials whose state changed.
 pub(super) fn changed(effects: &[Effect]) -> Vec<TrialId> {
     let states = effects.iter().filter_map(|effect| match effect {
@@ -69,4 +79,21 @@ pub(super) fn changed(effects: &[Effect]) -> Vec<TrialId> {
         _ => None,
     });
     states.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_told_with_its_trials() {
+        let trials: Vec<TrialId> = (1..4).map(|i| format!("{i:064x}").parse().unwrap()).collect();
+        let told = |changed: &[TrialId]| match told("retry", changed) {
+            Change::Event { kind: "retry", trial, detail } => (trial, detail),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told(&[]), (None, "by a user".to_owned()));
+        assert_eq!(told(&trials[..1]), (Some(trials[0]), "by a user".to_owned()));
+        assert_eq!(told(&trials), (None, format!("by a user: 3 trials, the first {}", trials[0].short())));
+    }
 }

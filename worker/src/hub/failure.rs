@@ -28,7 +28,7 @@ impl Hub {
                         cure: Some(format!(
                             "check the name; accept its terms on {host}/{repository}, make a token that may read on \
                              {host}/settings/tokens, put it into HF_TOKEN (or run `hf auth login`) where the workers run, \
-                             and `permafrost retry --failed`"
+                             and launch again"
                         )),
                     }
                 }

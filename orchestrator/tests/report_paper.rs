@@ -235,7 +235,7 @@ fn settings_are_chosen_on_validation() {
     let table = trials.table(1);
     let cell = cell(&table, r#""bert""#, &json!({"fraction": 0.01, "vision": "dinov2-b"}));
     assert_eq!((&cell["mean"], &cell["n"]), (&json!(0.8), &json!(1)));
-    assert!(text(table, 200).contains("1 cells have trials of several settings"));
+    assert!(text(table, 200).contains("cells with trials of several settings: 1;"));
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn adaptors_of_other_pairs_are_left_out_and_counted() {
     trials.head(&Head { pairs: "rsna", ..ON_RSNA }, "done", &[("auroc", 0.9)]);
     let table = trials.table(1);
     assert!(cells(&table).values().all(|cell| cell["state"] == "not run"));
-    assert!(text(table, 200).contains("1 heads on RSNA are left out"));
+    assert!(text(table, 200).contains("left out: 1 head on RSNA"));
 }
 
 fn sweep(noise: impl Fn(u64, u64) -> f64) -> Vec<ResultRow> {

@@ -90,7 +90,13 @@ pub(super) async fn of_sweep(home: &Path, reader: &Reader, sweep: &SweepRow, qui
         match figure::draw(reader, sweep, &plan, &Request::of_spec(spec)).await {
             Ok(figure) => {
                 for path in usual_paths(&folder, &spec.name) {
-                    write(&figure, &path, DPI.2, "--home")?;
+                    match write(&figure, &path, DPI.2, "--home") {
+                        Err(CliError::Figure(error)) if !quiet => {
+                            ui::say(format_args!("figure {} is not written as {}: {error}", spec.name, path.display()));
+                        }
+                        Err(CliError::Figure(_)) => {}
+                        written => written?,
+                    }
                 }
                 names.push(spec.name.as_str());
             }

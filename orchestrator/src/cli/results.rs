@@ -120,8 +120,11 @@ impl StoredReport {
             specs.iter().map(|spec| Table::of_comparison(spec, results, self.goal(spec), parameter, against.as_ref()));
         let compared: Vec<Table> = compared.flatten().collect();
         if compared.is_empty() {
-            let what = "nothing says whether more is better of what these tables show".to_owned();
-            return Err(CliError::Usage { what, cure: "add --against VALUE".to_owned() });
+            let (what, cure) = match against.is_some() || specs.iter().any(|spec| self.goal(spec).is_some()) {
+                true => ("too many cells to compare", "give the table fewer: a `filter:`, or other rows and columns"),
+                false => ("nothing says whether more is better of what these tables show", "add --against VALUE"),
+            };
+            return Err(CliError::Usage { what: what.to_owned(), cure: cure.to_owned() });
         }
         Ok(compared)
     }

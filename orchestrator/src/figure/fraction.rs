@@ -7,14 +7,14 @@ use super::{
     error::{FigureError, data},
     groups::{self, Estimate},
     lines::{Chart, Interval, Line, LinePanel, name_of, styles},
-    settings::Room,
+    shown::{Rank, Room},
 };
-use crate::store::ResultRow;
+use crate::{report::is_share, store::ResultRow};
 
-/// Lines of a panel, at most ...
-pub(super) const LINES: usize = 40;
-/// ... and of more, those that are shown.
-pub(super) const ROOM: Room = Room { best: 10, all: 10 };
+/// Lines of a panel, at most: so many pairs of colour and mark there are.
+const LINES: usize = 35;
+/// Settings that are shown, a line each.
+pub(super) const ROOM: Room = Room { limit: LINES, best: 10, all: 10, rank: Rank::AtLargest };
 /// Panels, at most.
 const PANELS: usize = 12;
 
@@ -38,6 +38,7 @@ pub(super) fn chart(trials: &[&ResultRow], metric: &str, title: Option<String>) 
             "choose some: `--filter NAME=VALUE`",
         ));
     }
+    let (scale, unit) = if is_share(metric) { (100.0, " [%]") } else { (1.0, "") };
     let mut panels = Vec::new();
     for (panel_key, members) in groups::keys(trials, &panel_names) {
         let title = groups::words(&panel_names, &[panel_key]).concat().join(", ");
@@ -54,14 +55,14 @@ pub(super) fn chart(trials: &[&ResultRow], metric: &str, title: Option<String>) 
                 let Some(estimate) = Estimate::over(&here, metric) else { continue };
                 let place = [json!(title), json!(name), json!(at)];
                 table.rows.push(place.into_iter().chain(estimate.values()).collect());
-                points.push((at * 100.0, estimate.scaled(100.0)));
+                points.push((at * 100.0, estimate.scaled(scale)));
             }
             let (colour, mark) = style[line];
             if !points.is_empty() {
                 lines.push(Line { name, colour: Some(colour), mark, points });
             }
         }
-        panels.push(LinePanel { title, y_name: format!("{} [%]", groups::metric_name(metric)), lines });
+        panels.push(LinePanel { title, y_name: groups::metric_name(metric) + unit, lines });
     }
     if panels.len() > PANELS {
         let what = format!("{} panels are too many, at most {PANELS} are drawn", panels.len());

@@ -1,13 +1,20 @@
 //! Trials that differ in their seed alone, and what several of them say.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
+use super::lines::name_of;
 use crate::{
-    report::{Interval, Summary, is_share, labels, repeats},
+    report::{
+        Interval, Summary, is_share, labels,
+        repeats::{self, is_seed},
+    },
     store::ResultRow,
 };
+
+/// What a parameter has that has no value.
+pub(super) const NONE: &str = "none";
 
 /// A value of a parameter, for people.
 pub(super) fn shown(name: &str, value: &Value) -> String {
@@ -20,7 +27,7 @@ pub(super) fn words(names: &[String], keys: &[Vec<Value>]) -> Vec<Vec<String>> {
     for (at, name) in names.iter().enumerate() {
         let values: Vec<&Value> = keys.iter().map(|key| &key[at]).collect();
         for ((words, text), value) in words.iter_mut().zip(labels(name, &values)).zip(values) {
-            words.push(if value.is_null() { "none".to_owned() } else { text });
+            words.push(if value.is_null() { NONE.to_owned() } else { text });
         }
     }
     words
@@ -45,11 +52,6 @@ pub(super) fn metric_name(metric: &str) -> String {
     let name = words.collect::<Vec<_>>().join(" ");
     let mut letters = name.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// Whether a parameter is a seed: trials that differ in seeds alone are repetitions.
-pub(super) fn is_seed(name: &str) -> bool {
-    name == "seed" || name.ends_with(".seed")
 }
 
 /// Parameters, but for seeds, of which the trials have several values; in the order of the alphabet, encoders first.
@@ -101,24 +103,19 @@ pub(super) fn key(trial: &ResultRow, names: &[String]) -> Vec<Value> {
 
 /// Names of trials by the values of these parameters, and where that leaves some alike, by their seeds as well.
 pub(super) fn names_apart(trials: &[&ResultRow], names: &[String]) -> Vec<String> {
-    let words = |trial: &&ResultRow| -> Vec<String> {
-        names.iter().zip(key(trial, names)).map(|(name, value)| shown(name, &value)).collect()
+    let named = |names: &[String]| -> Vec<String> {
+        let keys: Vec<Vec<Value>> = trials.iter().map(|trial| key(trial, names)).collect();
+        let words = words(names, &keys).into_iter();
+        words.map(|words| if words.is_empty() { String::new() } else { name_of(names, &words) }).collect()
     };
-    let all: Vec<Vec<String>> = trials.iter().map(words).collect();
+    let all = named(names);
     if (1..all.len()).all(|at| !all[..at].contains(&all[at])) {
-        return all.into_iter().map(|words| words.join(" · ")).collect();
+        return all;
     }
-    let mut seeds: Vec<&String> = trials.iter().flat_map(|trial| trial.parameters.keys()).collect();
-    seeds.sort();
-    seeds.dedup();
     let differs = |name: &str| trials.iter().any(|trial| trial.parameters.get(name) != trials[0].parameters.get(name));
-    seeds.retain(|name| is_seed(name) && differs(name));
-    let named = |(trial, mut words): (&&ResultRow, Vec<String>)| {
-        let values = seeds.iter().map(|name| (*name, trial.parameters.get(*name).unwrap_or(&Value::Null)));
-        words.extend(values.map(|(name, value)| format!("{name} {}", shown(name, value))));
-        words.join(" · ")
-    };
-    trials.iter().zip(all).map(named).collect()
+    let seeds: BTreeSet<&String> = trials.iter().flat_map(|trial| trial.parameters.keys()).collect();
+    let seeds = seeds.into_iter().filter(|name| is_seed(name) && differs(name)).cloned();
+    named(&names.iter().cloned().chain(seeds).collect::<Vec<_>>())
 }
 
 /// Mean and 95 % interval of the values.

@@ -9,7 +9,7 @@ use plotters::{
 use super::{
     axis::Axis,
     error::FigureError,
-    groups::Estimate,
+    groups::{self, Estimate},
     labels::spread,
     panel::{Panel, Plane, place},
     style::{self, LINE_PT, MARK_PT, Palette, TICK_PT},
@@ -365,14 +365,14 @@ pub(super) fn styles(names: &[String], keys: &[Vec<String>]) -> (Vec<(usize, usi
     (styles, vec![(String::new(), entries)])
 }
 
-/// The name of a line, of its parameters and their values. A number says nothing without the name of its parameter.
+/// The name of a line, of its parameters and their values. A number, or none, says nothing without the name of its parameter.
 pub(super) fn name_of(names: &[String], words: &[String]) -> String {
     if words.is_empty() {
         return "all trials".to_owned();
     }
     let named = |(name, word): (&String, &String)| match word.parse::<f64>() {
-        Ok(_) => format!("{name} {word}"),
-        Err(_) => word.clone(),
+        Err(_) if word != groups::NONE => word.clone(),
+        _ => format!("{name} {word}"),
     };
     names.iter().zip(words).map(named).collect::<Vec<_>>().join(" · ")
 }

@@ -19,6 +19,7 @@ mod png;
 mod render;
 mod scatter;
 mod settings;
+mod shown;
 mod style;
 mod svg;
 #[cfg(test)]

@@ -10,16 +10,19 @@ use super::{
     groups::{self, Estimate},
     lines::name_of,
     paper::{Collection, FRACTIONS, Method, citation, methods},
-    scatter::{Point, Scatter, ScatterPanel, Whose},
-    settings::Room,
+    scatter::{Point, Scatter, ScatterPanel, Whose, better},
+    shown::{Rank, Room},
 };
-use crate::store::ResultRow;
+use crate::{report::is_share, store::ResultRow};
 
 /// Measured points that are named, the best of each panel: beside the paper's values, and where they are alone.
 const NAMED: usize = 3;
 const NAMED_ALONE: usize = 8;
-/// Settings that are shown, at most.
-pub(super) const ROOM: Room = Room { best: NAMED_ALONE, all: 100 };
+/// Settings that are shown, a point in each panel.
+pub(super) const ROOM: Room = Room { limit: 100, best: NAMED_ALONE, all: 100, rank: Rank::AtEach };
+
+/// Panels, at most: one for each share of the labels.
+pub(super) const PANELS: usize = 12;
 
 /// The figure of these trials of a stage, beside published values. `trainable` are the parameters of the Adaptor of each trial.
 pub(super) fn scatter(
@@ -27,6 +30,7 @@ pub(super) fn scatter(
     metric: &str,
     trainable: &BTreeMap<String, u64>,
     reference: Option<Collection>,
+    more_is_better: bool,
     title: Option<String>,
 ) -> Result<(Scatter, Data), FigureError> {
     let varying = groups::varying(trials);
@@ -45,22 +49,23 @@ pub(super) fn scatter(
     fractions.sort_by(f64::total_cmp);
     fractions.dedup();
     let published = reference.map(methods).unwrap_or_default();
+    let share = is_share(metric);
     let mut table = Data::new([
         "fraction",
         "source",
         "name",
         "trainable_parameters_m",
-        "score_percent",
+        if share { "score_percent" } else { "score" },
         "ci95_low",
         "ci95_high",
         "n",
     ]);
     let mut panels = Vec::new();
     let most = if reference.is_some() { NAMED } else { NAMED_ALONE };
-    for &share in &fractions {
-        let mut points = measured(trials, share, &names, metric, trainable, &fraction);
-        name_best(&mut points, most);
-        points.extend(published.iter().filter_map(|method| reference_point(method, share)));
+    for &at in &fractions {
+        let mut points = measured(trials, at, &names, metric, trainable, &fraction);
+        name_best(&mut points, most, more_is_better);
+        points.extend(published.iter().filter_map(|method| reference_point(method, at)));
         // Large points lie below small ones.
         points.sort_by(|a, b| b.trainable_m.total_cmp(&a.trainable_m).then(b.score.mean.total_cmp(&a.score.mean)));
         for point in &points {
@@ -71,15 +76,15 @@ pub(super) fn scatter(
             let [mean, low, high, n] = point.score.values();
             // How many seeds a published value is of is not known.
             let n = if point.whose == Whose::Ours { n } else { Value::Null };
-            let place = [json!(share), json!(source), json!(point.name), json!(point.trainable_m)];
+            let place = [json!(at), json!(source), json!(point.name), json!(point.trainable_m)];
             table.rows.push(place.into_iter().chain([mean, low, high, n]).collect());
         }
-        panels.push(ScatterPanel { title: format!("{} of the labels", groups::percent(share)), points });
+        panels.push(ScatterPanel { title: format!("{} of the labels", groups::percent(at)), points });
     }
     if table.rows.is_empty() {
         return Err(data(
             "no trial of the stage that has a result is on an Adaptor".to_owned(),
-            "`permafrost status` says how far the sweep is; `--reference rsna` draws the paper's values alone",
+            "`permafrost status` says how far the sweep is; `permafrost figure params --reference rsna` draws the paper's values alone",
         ));
     }
     let collection = reference.map_or(String::new(), |collection| format!(" on {}", collection.name()));
@@ -87,8 +92,9 @@ pub(super) fn scatter(
     let scatter = Scatter {
         title,
         description: format!("{score}{collection} against the number of trainable parameters, by share of the labels"),
-        y_name: format!("{score}{collection} [%]"),
+        y_name: format!("{score}{collection}{}", if share { " [%]" } else { "" }),
         panels,
+        more_is_better,
         notes: Vec::new(),
     };
     Ok((scatter, table))
@@ -110,7 +116,7 @@ fn measured(
         .zip(words)
         .filter_map(|((_, members), words)| {
             let parameters = *members.iter().find_map(|trial| trainable.get(&trial.id))?;
-            let score = Estimate::over(&members, metric)?.scaled(100.0);
+            let score = Estimate::over(&members, metric)?.scaled(if is_share(metric) { 100.0 } else { 1.0 });
             let name = if words.is_empty() { "Adaptor".to_owned() } else { name_of(names, &words) };
             Some(Point { whose: Whose::Ours, name, named: false, trainable_m: parameters as f64 / 1e6, score })
         })
@@ -118,8 +124,8 @@ fn measured(
 }
 
 /// Names the best of measured points, at most so many.
-fn name_best(points: &mut [Point], most: usize) {
-    points.sort_by(|a, b| b.score.mean.total_cmp(&a.score.mean));
+fn name_best(points: &mut [Point], most: usize, more_is_better: bool) {
+    points.sort_by(|a, b| better(a, b, more_is_better));
     points.iter_mut().take(most).for_each(|point| point.named = true);
 }
 

@@ -1,22 +1,23 @@
 //! From the database to a figure.
 
-use permafrost_worker::{files, train::project::COORDINATES};
+use permafrost_worker::{files, task::Kind, train::project::COORDINATES};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
     data::Data,
     error::{FigureError, data},
-    fraction, groups, history,
+    fraction, groups,
+    history::{self, Axis},
     paper::Collection,
     params,
-    settings::{self, Room, Trials},
+    settings::Trials,
+    shown::{FRACTION, Room, Scores, Shown, shown},
     style::Palette,
     svg::Svg,
     tsne::{self, Projection},
 };
 use crate::{
-    report::stats::moments,
     store::{PlanColumns, Reader, ResultRow, StageColumns, SweepRow},
     sweep::{FigureKind, FigureSpec, StagePlan, Theme},
 };
@@ -25,8 +26,6 @@ use crate::{
 const CURVES: usize = 5000;
 /// Projections of a figure, at most.
 const PROJECTIONS: usize = 8;
-/// The share of the labels, which is an axis or makes panels.
-const FRACTION: &str = "fraction";
 /// What is reported over time and is no result of training.
 const NO_CURVE: &str = "learning_rate";
 
@@ -140,7 +139,7 @@ impl Figure {
             collection.ok_or_else(|| data("no published values are asked for", "use `--reference rsna`"))?;
         let none = Default::default();
         let title = request.title.clone();
-        let (scatter, data) = params::scatter(&[], collection.metric(), &none, Some(collection), title)?;
+        let (scatter, data) = params::scatter(&[], collection.metric(), &none, Some(collection), true, title)?;
         Ok(Self { svg: scatter.draw(request.width_mm, &Palette::of(request.theme))?, data })
     }
 }
@@ -219,20 +218,6 @@ struct On<'a> {
     trials: Trials<'a>,
 }
 
-/// What settings are ranked by: the mean of all their trials, of those with the largest share of the labels, or of each share.
-#[derive(Clone, Copy, Debug)]
-enum Rank {
-    Mean,
-    AtLargest,
-    AtEach,
-}
-
-/// What a figure shows, with a note where that is not all.
-struct Shown<'a> {
-    settings: Vec<Trials<'a>>,
-    note: Option<String>,
-}
-
 impl<'a> On<'a> {
     fn palette(&self) -> Palette {
         Palette::of(self.request.theme)
@@ -253,80 +238,33 @@ impl<'a> On<'a> {
         Ok((name, values))
     }
 
+    fn more_is_better(&self, metric: &str) -> bool {
+        match self.stage.metric.as_deref() == Some(metric) {
+            true => self.stage.maximize,
+            false => !metric.ends_with("loss"),
+        }
+    }
+
     /// These trials with their results; with a name, that result alone.
     async fn rows(&self, trials: &Trials<'_>, only: Option<&str>) -> Result<Vec<ResultRow>, FigureError> {
         Ok(self.reader.results_of(self.sweep, &self.stage.name, &trials.rows(), only).await?)
     }
 
-    /// The settings that are shown: all, or where they are too many, the best and some of the others, of those with a value.
-    fn shown(
-        &self,
-        settings: Vec<Trials<'a>>,
-        (metric, values): (&str, &[Option<f64>]),
-        rank: Rank,
-        room: Room,
-    ) -> Shown<'a> {
-        if settings.len() <= room.all {
-            return Shown { settings, note: None };
-        }
-        let more_is_better = match self.stage.metric.as_deref() == Some(metric) {
-            true => self.stage.maximize,
-            false => !metric.ends_with("loss"),
-        };
-        let score = |trials: &Trials<'_>| {
-            let (mean, _) = moments(&trials.values(values).collect::<Vec<_>>())?;
-            Some(if more_is_better { -mean } else { mean })
-        };
-        let parts = |trials: &Trials<'a>| match rank {
-            Rank::Mean => vec![(None, trials.clone())],
-            Rank::AtLargest | Rank::AtEach => trials.by(FRACTION),
-        };
-        let valued: Vec<Trials<'a>> = settings.iter().filter(|setting| score(setting).is_some()).cloned().collect();
-        let all = if valued.is_empty() { settings } else { valued };
-        let apart: Vec<_> = all.iter().map(parts).collect();
-        // The largest share first.
-        let mut rankings = Vec::new();
-        for (share, _) in parts(&self.trials).into_iter().rev() {
-            let score = |parts: &Vec<(Option<f64>, Trials<'_>)>| score(&parts.iter().find(|(at, _)| *at == share)?.1);
-            let scores: Vec<Option<f64>> = apart.iter().map(score).collect();
-            if scores.iter().any(Option::is_some) {
-                rankings.push((share, scores));
-            }
-        }
-        if matches!(rank, Rank::AtLargest) {
-            rankings.truncate(1);
-        }
-        let places = match rankings.is_empty() {
-            true => (0..room.best.min(all.len())).collect(),
-            false => settings::chosen(&rankings.iter().map(|(_, scores)| scores.clone()).collect::<Vec<_>>(), room),
-        };
-        let which = match (rank, rankings.first()) {
-            (_, None) => format!("the first {}", places.len()),
-            (Rank::Mean, _) => format!("the best {} by their mean {metric}", room.best),
-            (Rank::AtEach, _) => format!("the best {} of each panel by their mean {metric}", room.best),
-            (Rank::AtLargest, Some((share, _))) => {
-                let at =
-                    share.map_or_else(String::new, |share| format!(" at {} of the labels", groups::percent(share)));
-                format!("the best {} by their mean {metric}{at}", room.best)
-            }
-        };
-        let (of, shown) = (all.len(), places.len());
-        let chosen: Vec<Trials<'a>> = places.into_iter().map(|place| all[place].clone()).collect();
-        let note = (shown < of).then(|| {
-            let others = if room.all > room.best { ", and others evenly by rank" } else { "" };
-            let same = self.trials.same_in(&self.trials.among(&chosen)).into_iter();
-            let same: Vec<String> =
-                same.map(|(name, value)| format!("{name} {}", groups::shown(name, value))).collect();
-            let same = if same.is_empty() { String::new() } else { format!("; all with {}", same.join(", ")) };
-            format!("shown: {shown} of {of} settings, {which}{others}{same}")
-        });
-        Shown { settings: chosen, note }
+    /// Of the settings into which these trials fall that agree in all but seeds and `apart_from`, those that are shown.
+    fn shown(&self, apart_from: &[&str], metric: &str, values: &[Option<f64>], room: Room) -> Shown<'a> {
+        let more_is_better = self.more_is_better(metric);
+        let scores = Scores { metric, values, more_is_better };
+        shown(&self.trials, self.trials.settings(apart_from), &scores, room)
     }
 
     async fn params(&self) -> Result<Figure, FigureError> {
         let (metric, values) = self.metric().await?;
-        let settings = self.trials.settings(&[FRACTION]);
-        let Shown { settings, note } = self.shown(settings, (metric, &values), Rank::AtEach, params::ROOM);
+        let shares = self.trials.by(FRACTION).len();
+        if shares > params::PANELS {
+            let what = format!("{shares} panels are too many, at most {} are drawn", params::PANELS);
+            return Err(data(what, "choose some: `--filter fraction=SHARE,SHARE`"));
+        }
+        let Shown { settings, note } = self.shown(&[FRACTION], metric, &values, params::ROOM);
         // Trials of one setting and share are on Adaptors of equal size, and about the same.
         let parts = settings.iter().flat_map(|setting| setting.by(FRACTION));
         let some: Vec<i64> = parts.filter_map(|(_, trials)| trials.first()).collect();
@@ -342,16 +280,15 @@ impl<'a> On<'a> {
         let rows = self.rows(&self.trials.among(&settings), Some(metric)).await?;
         let title = self.request.title.clone();
         let trials: Vec<&ResultRow> = rows.iter().collect();
-        let (mut scatter, data) = params::scatter(&trials, metric, &trainable, reference, title)?;
+        let (mut scatter, data) =
+            params::scatter(&trials, metric, &trainable, reference, self.more_is_better(metric), title)?;
         scatter.notes.extend(note);
         Ok(Figure { svg: scatter.draw(self.request.width_mm, &self.palette())?, data })
     }
 
     async fn fractions(&self) -> Result<Figure, FigureError> {
         let (metric, values) = self.metric().await?;
-        let settings = self.trials.settings(&[FRACTION, "label"]);
-        let room = if settings.len() > fraction::LINES { fraction::ROOM } else { Room::ALL };
-        let Shown { settings, note } = self.shown(settings, (metric, &values), Rank::AtLargest, room);
+        let Shown { settings, note } = self.shown(&[FRACTION, "label"], metric, &values, fraction::ROOM);
         let rows = self.rows(&self.trials.among(&settings), Some(metric)).await?;
         let title = self.request.title.clone();
         let (mut chart, data) = fraction::chart(&rows.iter().collect::<Vec<_>>(), metric, title)?;
@@ -363,8 +300,7 @@ impl<'a> On<'a> {
         let ranking = self.stage.metric.clone().map(|metric| (metric, self.stage.maximize));
         let by = ranking.as_ref().map_or("", |(metric, _)| metric);
         let values = self.reader.stage_values(self.sweep, self.columns, by).await?;
-        let settings = self.trials.settings(&["label"]);
-        let Shown { settings, note } = self.shown(settings, (by, &values), Rank::Mean, history::ROOM);
+        let Shown { settings, note } = self.shown(&["label"], by, &values, history::ROOM);
         let shown = self.trials.among(&settings);
         let count = shown.rows().len();
         if count > CURVES {
@@ -387,13 +323,14 @@ impl<'a> On<'a> {
             return Err(data(what, cure));
         }
         let title = self.request.title.clone();
+        let axis = if self.stage.kind == Kind::Noop { Axis::Steps } else { Axis::Epochs };
         let mut curves = Vec::new();
         for metric in metrics {
             let found = self.reader.thinned_curves(&shown.rows(), &metric, 1).await?.into_iter();
             let by_identity = |(trial, curve)| Some((self.columns.ids[self.columns.place(trial)?].clone(), curve));
             curves.push((metric, found.filter_map(by_identity).collect()));
         }
-        let (mut chart, data) = history::chart(&rows.iter().collect::<Vec<_>>(), &curves, &ranking, title)?;
+        let (mut chart, data) = history::chart(&rows.iter().collect::<Vec<_>>(), &curves, &ranking, axis, title)?;
         chart.notes.extend(note);
         Ok(Figure { svg: chart.draw(self.request.width_mm, &self.palette())?, data })
     }

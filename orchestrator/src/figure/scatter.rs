@@ -69,12 +69,22 @@ pub(super) struct Scatter {
     pub(super) description: String,
     pub(super) y_name: String,
     pub(super) panels: Vec<ScatterPanel>,
+    /// Of the score.
+    pub(super) more_is_better: bool,
     /// What else is to be said.
     pub(super) notes: Vec<String>,
 }
 
-fn radius(trainable_m: f64) -> f64 {
-    (RADIUS * trainable_m.max(0.0).sqrt()).max(LEAST_RADIUS)
+/// The order in which points are better.
+pub(super) fn better(a: &Point, b: &Point, more_is_better: bool) -> std::cmp::Ordering {
+    let order = a.score.mean.total_cmp(&b.score.mean);
+    if more_is_better { order.reverse() } else { order }
+}
+
+/// Radius of a point, by the parameters.
+fn radius(point: &Point) -> f64 {
+    let least = if point.whose == Whose::Ours { MARK_PT } else { LEAST_RADIUS };
+    (RADIUS * point.trainable_m.max(0.0).sqrt()).max(least)
 }
 
 impl Scatter {
@@ -121,7 +131,7 @@ impl Scatter {
         }
         for panel in &mut shown.panels {
             let mut best: Vec<&mut Point> = panel.points.iter_mut().filter(|point| named(point)).collect();
-            best.sort_by(|a, b| b.score.mean.total_cmp(&a.score.mean));
+            best.sort_by(|a, b| better(a, b, self.more_is_better));
             for (rank, point) in best.into_iter().enumerate() {
                 point.named = rank < NUMBERED;
                 if point.named {
@@ -205,7 +215,7 @@ impl Scatter {
     }
 
     fn sizes_differ(&self) -> bool {
-        let mut radii = self.points().map(|point| radius(point.trainable_m));
+        let mut radii = self.points().map(radius);
         let first = radii.next();
         radii.any(|radius| Some(radius) != first)
     }
@@ -289,7 +299,7 @@ fn draw_points(area: &Area<'_>, palette: &Palette, points: &[Point], panel: &Pan
         .zip(&places)
         .map(|(shown, at)| Wanted {
             at: *at,
-            radius: radius(shown.trainable_m).max(if shown.whose == Whose::Ours { MARK_PT } else { 0.0 }),
+            radius: radius(shown),
             width: if shown.named { text::width(&shown.name, TICK_PT) } else { 0.0 },
             height: TICK_PT + 0.6,
         })

@@ -7,20 +7,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
-use super::{
-    error::{FigureError, data},
-    groups::is_seed,
+use super::error::{FigureError, data};
+use crate::{
+    report::repeats::is_seed,
+    store::{Column, StageColumns},
 };
-use crate::store::{Column, StageColumns};
-
-/// How many settings are shown.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
-    /// The best of each ranking.
-    pub(super) best: usize,
-    /// With others, evenly by rank.
-    pub(super) all: usize,
-}
 
 /// Trials of a stage.
 #[derive(Clone, Debug)]
@@ -28,11 +19,6 @@ pub(super) struct Trials<'a> {
     stage: &'a StageColumns,
     /// Places in the stage, in the order of the plan.
     places: Vec<usize>,
-}
-
-impl Room {
-    /// Room for all.
-    pub(super) const ALL: Self = Self { best: usize::MAX, all: usize::MAX };
 }
 
 impl<'a> Trials<'a> {
@@ -147,19 +133,20 @@ fn is(value: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// Which settings are shown where there is not room for all, by scores of which less is better; what has none comes last. Of several rankings
-/// each has its best, and the first one its others.
-pub(super) fn chosen(rankings: &[Vec<Option<f64>>], room: Room) -> Vec<usize> {
+/// Which settings are shown where there is not room for all, by scores of which less is better; what has none comes last, and is none of the
+/// best: the `best` of each
+/// ranking, and up to `all` of them with others, evenly by the first one.
+pub(super) fn chosen(rankings: &[&[Option<f64>]], best: usize, all: usize) -> Vec<usize> {
     let mut chosen = Vec::new();
     let orders: Vec<Vec<usize>> = rankings.iter().map(|scores| order(scores)).collect();
-    for order in &orders {
-        chosen.extend(order.iter().take(room.best));
+    for (order, scores) in orders.iter().zip(rankings) {
+        chosen.extend(order.iter().filter(|at| scores[**at].is_some()).take(best));
     }
     chosen.sort_unstable();
     chosen.dedup();
     let rest: Vec<usize> =
         orders.first().into_iter().flatten().copied().filter(|at| chosen.binary_search(at).is_err()).collect();
-    let others = room.all.saturating_sub(chosen.len()).min(rest.len());
+    let others = all.saturating_sub(chosen.len()).min(rest.len());
     chosen.extend((0..others).map(|i| rest[i * rest.len() / others]));
     chosen.sort_unstable();
     chosen
@@ -225,11 +212,12 @@ mod tests {
     fn the_best_of_each_ranking_are_shown_and_others_evenly() {
         let scores: Vec<Option<f64>> = (0..10).map(|i| Some(f64::from((i * 7) % 10))).collect();
         // In order of their scores: 0 3 6 9 2 5 8 1 4 7.
-        assert_eq!(chosen(std::slice::from_ref(&scores), Room { best: 3, all: 3 }), [0, 3, 6]);
-        assert_eq!(chosen(std::slice::from_ref(&scores), Room { best: 2, all: 6 }), [0, 2, 3, 4, 6, 8]);
+        assert_eq!(chosen(&[&scores], 3, 3), [0, 3, 6]);
+        assert_eq!(chosen(&[&scores], 2, 6), [0, 2, 3, 4, 6, 8]);
         let backwards: Vec<Option<f64>> = scores.iter().map(|score| score.map(|score| -score)).collect();
-        assert_eq!(chosen(&[scores.clone(), backwards], Room { best: 2, all: 4 }), [0, 3, 4, 7]);
-        assert_eq!(chosen(&[scores], Room::ALL).len(), 10);
-        assert_eq!(chosen(&[vec![None, Some(2.0), Some(1.0), None]], Room { best: 3, all: 3 }), [0, 1, 2]);
+        assert_eq!(chosen(&[&scores, &backwards], 2, 4), [0, 3, 4, 7]);
+        assert_eq!(chosen(&[&scores], 99, 99).len(), 10);
+        assert_eq!(chosen(&[&[None, Some(2.0), Some(1.0), None]], 3, 3), [0, 1, 2]);
+        assert_eq!(chosen(&[&[None, Some(2.0), Some(1.0), None]], 3, 0), [1, 2]);
     }
 }

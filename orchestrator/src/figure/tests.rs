@@ -56,7 +56,8 @@ fn parameters_against_scores() {
     let rows = heads();
     let trials: Vec<&ResultRow> = rows.iter().collect();
     let known = trainable(&rows);
-    let draw = || params::scatter(&trials, "auroc", &known, Some(Collection::Rsna), Some("Fig. 2".to_owned())).unwrap();
+    let draw =
+        || params::scatter(&trials, "auroc", &known, Some(Collection::Rsna), true, Some("Fig. 2".to_owned())).unwrap();
     let (scatter, data) = draw();
     for (width, theme) in [(174.0, Theme::Light), (85.0, Theme::Dark)] {
         let svg = scatter.draw(width, &Palette::of(theme)).unwrap();
@@ -71,9 +72,9 @@ fn parameters_against_scores() {
         ours.iter().all(|row| row[7] == json!(3) && row[6].as_f64().unwrap() - row[4].as_f64().unwrap() > 0.5),
         "{ours:?}"
     );
-    let alone = params::scatter(&[], "accuracy", &BTreeMap::new(), Some(Collection::Covidx), None).unwrap();
+    let alone = params::scatter(&[], "accuracy", &BTreeMap::new(), Some(Collection::Covidx), true, None).unwrap();
     sound(&alone.0.draw(120.0, &Palette::of(Theme::Light)).unwrap(), &["ConVIRT"]);
-    assert!(params::scatter(&[], "auroc", &BTreeMap::new(), None, None).is_err());
+    assert!(params::scatter(&[], "auroc", &BTreeMap::new(), None, true, None).is_err());
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn several_labels_have_no_score_in_common() {
         row.parameters.insert("label".to_owned(), json!(if i % 2 == 0 { "a" } else { "b" }));
     }
     let trials: Vec<&ResultRow> = rows.iter().collect();
-    let error = params::scatter(&trials, "auroc", &trainable(&rows), None, None).unwrap_err();
+    let error = params::scatter(&trials, "auroc", &trainable(&rows), None, true, None).unwrap_err();
     assert!(error.cure().unwrap().contains("--filter label=NAME"), "{error}");
     // Shares have a panel a label instead.
     let (chart, _) = fraction::chart(&trials, "auroc", None).unwrap();
@@ -157,7 +158,7 @@ fn curves_have_intervals_and_the_best_are_in_colour() {
     let curves = ["train_loss", "val_auroc"].map(|metric| (metric.to_owned(), rows.iter().map(curve).collect()));
     let ranking = Some(("auroc".to_owned(), true));
     let trials: Vec<&ResultRow> = rows.iter().collect();
-    let (chart, data) = history::chart(&trials, &curves, &ranking, None).unwrap();
+    let (chart, data) = history::chart(&trials, &curves, &ranking, history::Axis::Epochs, None).unwrap();
     assert_eq!(data.rows.len(), 2 * 6 * 20);
     assert_eq!(data.columns, ["metric", "panel", "line", "epochs_trained", "mean", "ci95_low", "ci95_high", "n"]);
     assert_eq!((&data.rows[0][3], &data.rows[0][7]), (&json!(1), &json!(3)));
@@ -174,7 +175,8 @@ fn curves_have_intervals_and_the_best_are_in_colour() {
             row
         })
         .collect();
-    let (chart, _) = history::chart(&many.iter().collect::<Vec<_>>(), &curves, &ranking, None).unwrap();
+    let (chart, _) =
+        history::chart(&many.iter().collect::<Vec<_>>(), &curves, &ranking, history::Axis::Epochs, None).unwrap();
     let coloured: Vec<&str> =
         chart.panels[1].lines.iter().filter(|line| line.colour.is_some()).map(|line| line.name.as_str()).collect();
     assert_eq!(coloured.len(), 7);
@@ -229,4 +231,47 @@ fn intervals_of_shares_are_those_of_tables() {
     assert!(0.0 < low && low < mean && mean < high && high <= 1.0, "{low} {mean} {high}");
     // On the logit scale, the lower side is the longer one here.
     assert!(mean - low > 2.0 * (high - mean), "{low} {mean} {high}");
+}
+
+#[test]
+fn what_is_no_share_has_no_per_cent_and_less_may_be_better() {
+    let mut rows = heads();
+    for (at, row) in rows.iter_mut().enumerate() {
+        row.values = BTreeMap::from([("best_epoch".to_owned(), 3.0 + (at / 9) as f64)]);
+    }
+    let trials: Vec<&ResultRow> = rows.iter().collect();
+    let (chart, data) = fraction::chart(&trials, "best_epoch", None).unwrap();
+    assert_eq!((chart.panels[0].y_name.as_str(), &data.rows[0][3]), ("Best epoch", &json!(3.0)));
+    let (scatter, data) = params::scatter(&trials, "best_epoch", &trainable(&rows), None, false, None).unwrap();
+    assert_eq!((data.columns[4].as_str(), &data.rows.len()), ("score", &18));
+    let named = |best: usize| {
+        let mut points: Vec<_> = scatter.panels[0].points.iter().collect();
+        points.sort_by(|a, b| a.score.mean.total_cmp(&b.score.mean));
+        points[best].named
+    };
+    assert!(named(0) && named(5), "six points have room for their names");
+    sound(&scatter.draw(174.0, &Palette::of(Theme::Light)).unwrap(), &["Best epoch", "1 % of the labels"]);
+}
+
+#[test]
+fn many_points_lie_in_a_heap_and_long_names_are_told_below() {
+    let mut rows = Vec::new();
+    for at in 0..40 {
+        for mut row in heads().into_iter().filter(|row| row.parameters["fraction"] == json!(1.0)).take(3) {
+            row.id = format!("{:064x}", rows.len() + 1);
+            row.parameters.insert("learning_rate".to_owned(), json!(1.234_567_89e-5 * f64::from(at + 1)));
+            row.parameters.insert("a_parameter_with_a_long_name".to_owned(), json!(f64::from(at) / 7.0));
+            *row.values.get_mut("auroc").unwrap() -= 0.002 * f64::from(at);
+            rows.push(row);
+        }
+    }
+    let trials: Vec<&ResultRow> = rows.iter().collect();
+    let (scatter, _) = params::scatter(&trials, "auroc", &trainable(&rows), None, true, None).unwrap();
+    let svg = scatter.draw(85.0, &Palette::of(Theme::Light)).unwrap();
+    sound(&svg, &["1", "4"]);
+    let text = svg.as_str();
+    assert!(text.contains("the best 4 of a panel") && text.contains("numbered, with 95 % interval"), "{text}");
+    assert!(text.contains("learning_rate 1.235e-5"), "{text}");
+    // Four intervals, and a ring and a disc for each of forty points and the legend.
+    assert_eq!(text.matches("<circle ").count(), 2 * 41, "{text}");
 }

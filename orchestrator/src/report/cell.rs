@@ -74,7 +74,10 @@ pub const BLOCKED: &str = "blocked";
 /// Whether a result is a share, which lies in [0, 1].
 pub(crate) fn is_share(metric: &str) -> bool {
     let base = metric.strip_prefix("val_").or_else(|| metric.strip_prefix("test_")).unwrap_or(metric);
-    matches!(base, "auroc" | "accuracy") || base.starts_with("recall_") || base.starts_with("dice")
+    matches!(base, "auroc" | "accuracy")
+        || base.starts_with("recall_")
+        || base.starts_with("dice")
+        || base.starts_with("knn_accuracy")
 }
 
 /// The result of a trial that is done.

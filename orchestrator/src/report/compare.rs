@@ -29,7 +29,7 @@ const NUMBERS: [&str; 14] = [
 ];
 
 /// The cells of a report, each value of `parameter` against the best one, or against the value `against`, where all else is equal. None where the
-/// report does not tell its trials apart by that parameter, or where nothing says which is the best.
+/// report does not tell its trials apart by that parameter, where nothing says which is the best, and where a table would be too large.
 pub(super) fn compare(
     spec: &ReportSpec,
     results: &[ResultRow],
@@ -50,6 +50,9 @@ pub(super) fn compare(
     }
     let spec = ReportSpec { rows: vec![parameter.to_owned()], columns, baseline, ..spec.clone() };
     let grid = Grid::new(&spec, results, maximize);
+    if grid.turned {
+        return None;
+    }
     let names = grid.columns.names.iter().chain(&grid.rows.names);
     let names = names.map(|name| Column::new(name, true));
     // Means and their differences with the same decimals, so that one can be checked against the other.

@@ -208,8 +208,23 @@ fn header(grid: &Grid) -> Vec<String> {
     lines
 }
 
+/// Hyphens before numbers are minus signs.
+fn signed(text: &str) -> String {
+    let mut signed = String::new();
+    let mut before = ' ';
+    for letter in text.chars() {
+        let sign = letter == '-' && (before == ' ' || before == '[');
+        match sign {
+            true => signed.push_str("$-$"),
+            false => signed.push(letter),
+        }
+        before = letter;
+    }
+    signed
+}
+
 fn measured(shown: &Shown) -> String {
-    let text = escape(&shown.text());
+    let text = signed(&escape(&shown.text()));
     if shown.best { format!("\\textbf{{{text}}}") } else { text }
 }
 

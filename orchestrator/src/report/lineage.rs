@@ -229,8 +229,11 @@ pub fn differences(a: &BTreeMap<String, Value>, b: &BTreeMap<String, Value>) -> 
 
 /// Parameters without seeds, as one text: trials that agree in it are one cell.
 pub fn without_seeds<V: Clone>(parameters: &BTreeMap<String, V>) -> BTreeMap<String, V> {
-    let seed = |name: &str| name == "seed" || name.ends_with(".seed");
-    parameters.iter().filter(|(name, _)| !seed(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    parameters
+        .iter()
+        .filter(|(name, _)| !repeats::is_seed(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 /// A result of a trial of a cell: seeds alone pair it with those of other cells.

@@ -34,12 +34,11 @@ pub(super) fn values(trials: &[&ResultRow], metric: &str, keys: &[String]) -> Ve
         let values = names.map(|name| trial.parameters.get(name).map(number::identity).unwrap_or_default());
         values.collect::<Vec<_>>().join("\u{1f}")
     };
-    let crossed = keys.iter().any(|name| repeats::of_input(name));
-    let outcome = |trial: &&ResultRow| {
-        let unit = crossed.then(|| key(trial, &|name| !repeats::own(name)));
+    let outcome = |(trial, unit): (&&ResultRow, Option<String>)| {
+        let unit = unit.map(|_| key(trial, &|name| !repeats::own(name)));
         Some(Outcome { pair: key(trial, &|_| true), unit, value: cell::value(trial, metric)? })
     };
-    trials.iter().filter_map(outcome).collect()
+    trials.iter().zip(repeats::units(trials)).filter_map(outcome).collect()
 }
 
 /// Results compared with others, over the pairs that both have; none where there is no pair. Differences of pairs that have a unit in common

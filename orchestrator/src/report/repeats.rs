@@ -3,7 +3,7 @@
 //! Three Adaptors with two heads each are three repetitions and not six: heads of one Adaptor have its luck in common. Where seeds of inputs
 //! and of the stage itself are crossed, results are first averaged over the stage's own seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
@@ -23,6 +23,11 @@ pub(crate) struct Outcome {
     pub(crate) unit: Option<String>,
     /// The result.
     pub(crate) value: f64,
+}
+
+/// Whether a parameter is a seed: trials that differ in seeds alone are repetitions.
+pub(crate) fn is_seed(name: &str) -> bool {
+    own(name) || of_input(name)
 }
 
 /// Whether a parameter is the seed of an input.
@@ -52,22 +57,25 @@ pub(crate) fn units(trials: &[&ResultRow]) -> Vec<Option<String>> {
     trials.iter().map(unit).collect()
 }
 
-/// The results that are independent of each other: averages of those that have a unit in common, in the order in which units appear. With one
-/// unit only, nothing of the inputs varies, and each result counts.
+/// Leaves out units where there is one only: nothing of the inputs varies, and each result counts.
+pub(crate) fn settle<'a>(results: impl IntoIterator<Item = &'a mut Outcome>) {
+    let mut results: Vec<&mut Outcome> = results.into_iter().collect();
+    let one = results.windows(2).all(|pair| pair[0].unit == pair[1].unit);
+    results.iter_mut().filter(|_| one).for_each(|outcome| outcome.unit = None);
+}
+
+/// The results that are independent of each other: averages of those that have a unit in common, in the order in which units appear.
 pub(crate) fn independent<'a>(results: impl IntoIterator<Item = (Option<&'a str>, f64)>) -> Vec<f64> {
-    let results: Vec<(Option<&str>, f64)> = results.into_iter().collect();
-    let mut units: Vec<(&str, Vec<f64>)> = Vec::new();
-    for (unit, value) in &results {
-        let Some(unit) = unit else { return results.iter().map(|(_, value)| *value).collect() };
-        match units.iter_mut().find(|(known, _)| known == unit) {
-            Some((_, values)) => values.push(*value),
-            None => units.push((unit, vec![*value])),
+    let mut units: Vec<Vec<f64>> = Vec::new();
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    for (unit, value) in results {
+        let at = unit.map_or(units.len(), |unit| *known.entry(unit).or_insert(units.len()));
+        match units.get_mut(at) {
+            Some(values) => values.push(value),
+            None => units.push(vec![value]),
         }
     }
-    if units.len() < 2 {
-        return results.into_iter().map(|(_, value)| value).collect();
-    }
-    units.iter().filter_map(|(_, values)| Some(moments(values)?.0)).collect()
+    units.iter().filter_map(|values| Some(moments(values)?.0)).collect()
 }
 
 #[cfg(test)]
@@ -104,5 +112,24 @@ mod tests {
         let together: Vec<ResultRow> = (0..3).map(|seed| trial(seed, seed)).collect();
         assert_eq!(values(&together), [0.0, 0.11, 0.22]);
         assert!(values(&[]).is_empty());
+        // Of three Adaptors the heads of one are there: that is one repetition, and stays one.
+        let mut begun = crossed.clone();
+        begun[2..].iter_mut().for_each(|trial| trial.values.clear());
+        let rows: Vec<&ResultRow> = begun.iter().collect();
+        let units = units(&rows);
+        let there =
+            units.iter().zip(&rows).filter_map(|(unit, row)| Some((unit.as_deref(), *row.values.get("auroc")?)));
+        assert_eq!(independent(there), [0.01]);
+    }
+
+    #[test]
+    fn one_unit_alone_is_none() {
+        let outcome = |unit: &str| Outcome { pair: String::new(), unit: Some(unit.to_owned()), value: 1.0 };
+        let mut alike = [outcome("a"), outcome("a")];
+        settle(&mut alike);
+        assert!(alike.iter().all(|outcome| outcome.unit.is_none()));
+        let mut others = [outcome("a"), outcome("a"), outcome("b")];
+        settle(&mut others);
+        assert!(others.iter().all(|outcome| outcome.unit.is_some()));
     }
 }

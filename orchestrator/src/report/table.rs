@@ -48,7 +48,8 @@ impl Table {
     }
 
     /// The cells of a `report:` entry, each value of `parameter` against the best one, or against `against`, where all else is equal: means, paired
-    /// differences and tests. None where the entry has no such parameter in its rows and columns, or nothing says which is the best.
+    /// differences and tests. None where the entry has no such parameter in its rows and columns, nothing says which is the best, or cells would be
+    /// too many.
     pub fn of_comparison(
         spec: &ReportSpec,
         results: &[ResultRow],

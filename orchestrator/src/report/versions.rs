@@ -104,6 +104,7 @@ impl Versions<'_> {
         }
         let ordered = |versions: BTreeMap<_, Version>| {
             let mut versions: Vec<Version> = versions.into_values().collect();
+            repeats::settle(versions.iter_mut().flat_map(|version| &mut version.results));
             versions.sort_by_key(|version| version.ended);
             versions
         };

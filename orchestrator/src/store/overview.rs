@@ -164,7 +164,7 @@ impl Reader {
         .map_err(|error| self.failed(error))
     }
 
-    /// Steps of the longest curve of a metric among these trials, and the sum over all.
+    /// Steps of the curves of a metric of these trials, in all.
     ///
     /// # Errors
     /// [`StoreError`].

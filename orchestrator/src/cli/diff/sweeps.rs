@@ -220,13 +220,18 @@ pub(super) async fn compare(
     let mut results = Vec::new();
     let mut known = BTreeSet::new();
     for stage in stages.iter().filter(|stage| b.stages().contains(stage) && a.stages().contains(stage)) {
-        known
-            .extend(a.stage(stage).filter_map(|place| a.values.get(&place.id)).flatten().map(|(name, _)| name.clone()));
+        for side in [&a, &b] {
+            let values = side.stage(stage).filter_map(|place| side.values.get(&place.id));
+            known.extend(values.flatten().map(|(name, _)| name.clone()));
+        }
         results.extend(rows(&a, &b, stage, metric));
     }
     if let Some(metric) = metric.filter(|metric| !known.contains(*metric)) {
         let what = format!("no stage that both sweeps have has a result `{metric}`");
-        let cure = format!("there are {}", known.into_iter().collect::<Vec<_>>().join(", "));
+        let cure = match known.is_empty() {
+            true => "wait: `permafrost status` says how far they are".to_owned(),
+            false => format!("there are {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+        };
         return Err(CliError::NotFound { what, cure });
     }
     let names = [&a, &b].map(|side| format!("{}@{}", side.row.name, side.row.revision));
@@ -273,7 +278,9 @@ fn parameters(a: &Loaded, b: &Loaded, stage: &str) -> Vec<Parameter> {
 
 /// Collections and encoders under the same name that are not the same thing.
 fn inputs(a: &Loaded, b: &Loaded, lineage: &Lineage) -> Vec<Input> {
-    let (a, b) = (called(a, lineage), called(b, lineage));
+    // Collections of a reader that one side has several of are known by their names.
+    let several: BTreeSet<String> = [a, b].into_iter().flat_map(|side| readers_of_several(side, lineage)).collect();
+    let (a, b) = (called(a, lineage, &several), called(b, lineage, &several));
     let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     let mut found = Vec::new();
     for name in names {
@@ -292,14 +299,30 @@ fn inputs(a: &Loaded, b: &Loaded, lineage: &Lineage) -> Vec<Input> {
     found
 }
 
+/// The reader of a trial that is a collection.
+fn reader_of(id: TrialId, lineage: &Lineage) -> Option<String> {
+    Some(lineage.data(id)?.split(' ').next().unwrap_or_default().to_owned())
+}
+
+/// Readers of which a sweep has several collections.
+fn readers_of_several(side: &Loaded, lineage: &Lineage) -> Vec<String> {
+    let mut collections: BTreeMap<String, BTreeSet<TrialId>> = BTreeMap::new();
+    for id in side.placed.iter().filter_map(|place| place.id.parse().ok()) {
+        if let Some(reader) = reader_of(id, lineage) {
+            collections.entry(reader).or_default().insert(id);
+        }
+    }
+    collections.into_iter().filter(|(_, ids)| ids.len() > 1).map(|(reader, _)| reader).collect()
+}
+
 /// What collections and encoders of a sweep are, by a name for people.
-fn called(side: &Loaded, lineage: &Lineage) -> BTreeMap<String, BTreeMap<String, Value>> {
+fn called(side: &Loaded, lineage: &Lineage, several: &BTreeSet<String>) -> BTreeMap<String, BTreeMap<String, Value>> {
     let mut found = BTreeMap::new();
     for place in &side.placed {
         let Ok(id) = place.id.parse::<TrialId>() else { continue };
-        if let Some(data) = lineage.data(id) {
-            let reader = data.split(' ').next().unwrap_or_default();
-            found.entry(format!("data {reader}")).or_insert_with(|| lineage.described(id));
+        if let Some(reader) = reader_of(id, lineage) {
+            let own = place.parameters.get("dataset").and_then(Value::as_str).filter(|_| several.contains(&reader));
+            found.entry(format!("data {}", own.unwrap_or(&reader))).or_insert_with(|| lineage.described(id));
         } else if lineage.embed(id).is_some() {
             let name = ["vision", "text", "encoder"]
                 .into_iter()
@@ -327,7 +350,12 @@ fn rows(a: &Loaded, b: &Loaded, stage: &str, metric: Option<&str>) -> Vec<Row> {
     };
     let left_out: BTreeSet<String> = names.into_iter().filter(changed).cloned().collect();
     let (of_a, mut of_b) = (a.cells(stage, metric, &left_out), b.cells(stage, metric, &left_out));
-    let both: Vec<(Cell, Cell)> = of_a.into_iter().filter_map(|(key, cell)| Some((cell, of_b.remove(&key)?))).collect();
+    let both = of_a.into_iter().filter_map(|(key, cell)| Some((cell, of_b.remove(&key)?)));
+    let both = both.map(|(mut a, mut b)| {
+        repeats::settle(a.results.iter_mut().chain(&mut b.results));
+        (a, b)
+    });
+    let both: Vec<(Cell, Cell)> = both.collect();
     let families: Vec<_> = both.iter().map(|(a, b)| (a.results.clone(), b.results.clone())).collect();
     let row = |((a, b), comparison): ((Cell, Cell), Option<crate::report::versions::Comparison>)| {
         let ((n_a, mean_a, sd_a), (n_b, mean_b, sd_b)) = (a.moments(), b.moments());

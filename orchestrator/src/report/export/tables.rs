@@ -41,14 +41,15 @@ pub struct Table {
 pub async fn results(reader: &Reader, sweep: &SweepRow) -> Result<Table, TablesError> {
     let trials = reader.export_trials(sweep.sweep).await?;
     let mut rows: Vec<(&ExportTrial, Option<String>, Option<f64>)> = Vec::new();
-    let mut parsed: BTreeMap<i64, BTreeMap<String, Value>> = BTreeMap::new();
+    // By trial and stage: one trial may stand in several, with other parameters.
+    let mut parsed: BTreeMap<(i64, &str), BTreeMap<String, Value>> = BTreeMap::new();
     for chunk in trials.chunks(CHUNK) {
         for (run, trial) in read_lightly(reader, chunk).await?.into_iter().zip(chunk) {
             if run.1.is_empty() {
                 rows.push((trial, None, None));
             }
             rows.extend(run.1.into_iter().map(|(name, value)| (trial, Some(name), Some(value))));
-            parsed.insert(trial.trial, run.0);
+            parsed.insert((trial.trial, &trial.stage), run.0);
         }
     }
     let text = |of: fn(&ExportTrial) -> Option<String>| Values::Text(rows.iter().map(|row| of(row.0)).collect());
@@ -76,7 +77,8 @@ pub async fn results(reader: &Reader, sweep: &SweepRow) -> Result<Table, TablesE
     let parameters: Vec<Column> = names
         .into_iter()
         .map(|name| {
-            let values: Vec<Option<&Value>> = rows.iter().map(|row| parsed.get(&row.0.trial)?.get(name)).collect();
+            let values: Vec<Option<&Value>> =
+                rows.iter().map(|row| parsed.get(&(row.0.trial, row.0.stage.as_str()))?.get(name)).collect();
             let taken = fixed.contains(name.as_str());
             Column { name: if taken { format!("parameter_{name}") } else { name.clone() }, values: typed(&values) }
         })

@@ -196,7 +196,7 @@ fn remarks(number: usize, printed: &Printed, grid: &Grid, members: &Members) -> 
     }
     if has(NOT_RUN) {
         lines.push(format!(
-            "{NOT_RUN}: no sweep in this database has such trials; `permafrost launch sweeps/table{number}.yaml` runs them"
+            "{NOT_RUN}: none of the sweeps that were looked at has such trials; `permafrost launch sweeps/table{number}.yaml` runs them"
         ));
     }
     let mut tested: Vec<&str> = printed.columns.iter().map(|column| column.dataset.as_str()).collect();
@@ -204,14 +204,15 @@ fn remarks(number: usize, printed: &Printed, grid: &Grid, members: &Members) -> 
     for name in tested.iter().filter(|_| number < 3) {
         if let Some(count) = members.elsewhere.get(name) {
             lines.push(format!(
-                "{count} heads on {} are left out: their Adaptors were not pre-trained on MIMIC-CXR",
+                "left out: {count} {} on {}, whose Adaptors were not pre-trained on MIMIC-CXR",
+                if *count == 1 { "head" } else { "heads" },
                 dataset(name)
             ));
         }
     }
     if members.chosen > 0 {
         lines.push(format!(
-            "{} cells have trials of several settings: shown are those that are best on validation",
+            "cells with trials of several settings: {}; shown are those that are best on validation",
             members.chosen
         ));
     }

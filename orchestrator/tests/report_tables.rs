@@ -321,6 +321,17 @@ fn a_table_of_mostly_nothing_has_rows_only() {
 }
 
 #[test]
+fn what_is_too_large_is_not_compared() {
+    // A search over two continuous parameters: as many values of each as trials, and cells for each pair of them.
+    let trials: Vec<ResultRow> = (0..320)
+        .map(|i| trial(i, "classify", "done", json!({"rate": i, "dropout": i, "seed": 0}), &[("auroc", 0.5)]))
+        .collect();
+    let spec = spec("classify.auroc", &["rate", "dropout"], &[]);
+    assert!(Table::of_comparison(&spec, &trials[..300], Some(true), "rate", None).is_some());
+    assert!(Table::of_comparison(&spec, &trials, Some(true), "rate", None).is_none());
+}
+
+#[test]
 fn a_table_of_nothing_says_so() {
     let spec = spec("classify.auroc", &["label"], &["fraction"]);
     let none = Table::of_report(&spec, &[], Some(true));

@@ -15,6 +15,22 @@ export function query(params) {
   return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 }
 
+// When the page was loaded anew to ask for the token.
+const ASKED = "permafrost asked for the token";
+const AGAIN_MS = 30_000;
+
+/** The server wants a token: loaded anew, the page asks for it. Not again at once, should that not help. */
+function logIn() {
+  try {
+    if (Date.now() - Number(sessionStorage.getItem(ASKED)) < AGAIN_MS) return;
+    sessionStorage.setItem(ASKED, String(Date.now()));
+  } catch {
+    // Without storage nothing would end a loop: the error says what to do.
+    return;
+  }
+  location.reload();
+}
+
 /** JSON of a path below `/api/`. */
 export async function api(path, params, signal) {
   let response;
@@ -24,6 +40,7 @@ export async function api(path, params, signal) {
     if (error.name === "AbortError") throw error;
     throw new ApiError("the server does not answer", "is `permafrost serve` still running, and the tunnel open? This page tries again by itself", 0);
   }
+  if (response.status === 401) logIn();
   let body;
   try {
     body = await response.json();
@@ -43,6 +60,7 @@ export async function download(path, name) {
   } catch {
     throw new ApiError("the server does not answer", "is `permafrost serve` still running, and the tunnel open?", 0);
   }
+  if (response.status === 401) logIn();
   if (!response.ok) {
     const body = await response.json().catch(() => null);
     throw new ApiError(body?.error?.message ?? response.statusText, body?.error?.cure, response.status);

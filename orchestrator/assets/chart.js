@@ -7,7 +7,8 @@ const MARGIN = { top: 10, right: 14, bottom: 32, left: 58 };
 
 /** Round numbers between two. */
 export function ticks(low, high, about = 5) {
-  if (!(high > low)) return [low];
+  // Steps that are too small to change a number would never reach the end.
+  if (!(high - low > Math.max(Math.abs(low), Math.abs(high)) * 1e-12)) return [low];
   const raw = (high - low) / about;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((step) => step >= raw) ?? raw;
@@ -98,11 +99,13 @@ export function lineChart(initial) {
       }
     }
     if (x0 === x1) [x0, x1] = [x0 - 1, x1 + 1];
+    // What smoothing and rounding leave of a constant curve is no range.
+    const flat = !(y1 - y0 > Math.max(Math.abs(y0), Math.abs(y1)) * 1e-9);
     if (log) {
-      const room = y1 > y0 ? (y1 / y0) ** 0.04 : 1.3;
+      const room = !flat ? (y1 / y0) ** 0.04 : 1.3;
       [y0, y1] = [y0 / room, y1 * room];
     } else {
-      const room = y1 > y0 ? (y1 - y0) * 0.05 : Math.abs(y0) * 0.05 || 1;
+      const room = !flat ? (y1 - y0) * 0.05 : Math.abs(y0) * 0.05 || 1;
       [y0, y1] = [y0 - room, y1 + room];
     }
     const inner = { w: width - MARGIN.left - MARGIN.right, h: height - MARGIN.top - MARGIN.bottom };

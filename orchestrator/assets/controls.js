@@ -2,7 +2,7 @@
 
 import { download } from "/assets/api.js";
 import { h, put } from "/assets/dom.js";
-import { ZONE, count, isSeed, short, time, val } from "/assets/format.js";
+import { count, isSeed, short, time, val, zone } from "/assets/format.js";
 
 const SIGNS = { done: "✓", running: "▶", ready: "○", waiting: "·", failed: "✕", diverged: "≈", pruned: "✂", cancelled: "⊘", lost: "?", "pre-empted": "↻" };
 
@@ -60,18 +60,21 @@ export function select(label, options, value, onchange, key = label) {
       pairs.map(([option, text]) => h("option", { value: option, selected: known && option === value }, text))));
 }
 
-/** A box to tick. */
-export function check(label, checked, onchange, key = label) {
-  return h("label", { class: "field tick" }, h("input", { type: "checkbox", checked, "data-key": key, onchange: (event) => onchange(event.target.checked) }), h("span", {}, label));
+/** A box to tick; `not` says why it cannot be. */
+export function check(label, checked, onchange, key = label, not = null) {
+  return h("label", { class: "field tick", title: not }, h("input", { type: "checkbox", checked, disabled: not !== null, "data-key": key, onchange: (event) => onchange(event.target.checked) }), h("span", {}, label));
 }
 
 /** A field for text that waits until one has stopped typing. */
-export function search(label, value, onchange) {
+export function search(ctx, label, value, onchange) {
   let timer = 0;
   return h("label", { class: "field" }, h("span", {}, label),
     h("input", { type: "search", value, "data-key": label, placeholder: "text=bert, or digits of a trial", oninput: (event) => {
       clearTimeout(timer);
-      timer = setTimeout(() => onchange(event.target.value), 250);
+      timer = setTimeout(() => {
+        // The page may have been left meanwhile.
+        if (!ctx.signal.aborted) onchange(event.target.value);
+      }, 250);
     } }));
 }
 
@@ -103,8 +106,10 @@ export function asked(ctx) {
 /** The choice of a stage. */
 export function stages(ctx, fields, onchange) {
   return select("stage", fields.stages.map((stage) => [stage.name, `${stage.name} (${count(stage.trials)})`]), fields.stage, (value) => {
-    const leave = Object.fromEntries(Object.keys(ctx.all("f.")).map((name) => [`f.${name}`, ""]));
-    ctx.set({ ...leave, stage: value, metric: "", value: "", row: "", column: "", by: "", sort: "", dir: "", offset: "", axes: "" });
+    // What was chosen of one stage means nothing in another.
+    const leave = Object.fromEntries(["f.", "b."].flatMap((prefix) => Object.keys(ctx.all(prefix)).map((name) => [`${prefix}${name}`, ""])));
+    const usual = ["metric", "value", "row", "column", "by", "sort", "dir", "offset", "axes", "color", "columns"];
+    ctx.set({ ...leave, ...Object.fromEntries(usual.map((name) => [name, ""])), stage: value });
     onchange();
   });
 }
@@ -134,7 +139,7 @@ export function shown(value) {
 /** A moment, with the zone of its clock where one points. */
 export function when(ms, whole = false) {
   if (ms === null || ms === undefined) return "–";
-  return h("time", { datetime: new Date(ms).toISOString(), title: `${time(ms, true)} ${ZONE}` }, time(ms, whole));
+  return h("time", { datetime: new Date(ms).toISOString(), title: `${time(ms, true)} ${zone(ms)}` }, time(ms, whole));
 }
 
 /** Parameters as `name value` pairs. */
@@ -153,15 +158,32 @@ export function bar(parts, total, label) {
     parts.filter((part) => part.value > 0).map((part) => h("span", { class: part.name, css: { width: `${(100 * part.value) / Math.max(total, 1e-9)}%` } })));
 }
 
-/** Copies text; without permission of the browser the text is selected instead. */
+/** Copies as browsers did before there was a permission to ask for: the new way is there over https and on this machine alone. */
+function copyOld(text) {
+  const area = h("textarea", { class: "hidden", readonly: true, "aria-label": "text to copy", value: text, css: { position: "fixed", top: "0" } });
+  document.body.append(area);
+  area.focus({ preventScroll: true });
+  area.select();
+  try {
+    return document.execCommand("copy");
+  } catch {
+    return false;
+  } finally {
+    area.remove();
+  }
+}
+
+/** Copies text. */
 export function copy(text, what) {
   const button = h("button", { type: "button", class: "plain copy", "aria-label": `Copy ${what}`, title: `Copy ${what}`, onclick: async () => {
+    let done = true;
     try {
       await navigator.clipboard.writeText(text);
-      button.textContent = "copied";
     } catch {
-      button.textContent = "select and copy by hand";
+      done = copyOld(text);
+      button.focus({ preventScroll: true });
     }
+    button.textContent = done ? "copied" : "select and copy by hand";
     setTimeout(() => put(button, "copy"), 1500);
   } }, "copy");
   return button;

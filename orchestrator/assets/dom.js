@@ -25,19 +25,38 @@ export function s(tag, props, ...children) {
   return fill(document.createElementNS(SVG, tag), props, children);
 }
 
-/** Replaces what is inside. What a reader has done to it stays: the focus, open details, scrolled tables. */
+const SCROLLED = ".scroll[aria-label], .log[aria-label]";
+const FOCUSED = "[data-key], [data-axis], [aria-label], [href], summary, button";
+
+const foldKey = (fold) => fold.dataset.key ?? fold.firstElementChild?.textContent;
+
+/** By what something is found again when it was drawn anew. */
+function keyOf(element) {
+  if (element.tagName === "SUMMARY") return `fold ${foldKey(element.parentElement)}`;
+  const { key, axis } = element.dataset ?? {};
+  return key ?? axis ?? element.getAttribute("aria-label") ?? element.getAttribute("href") ?? (element.tagName === "BUTTON" ? element.textContent : null);
+}
+
+/** Replaces what is inside. What a reader has done to it stays: the focus, open details, what is scrolled. */
 export function put(root, ...children) {
-  const key = root.contains(document.activeElement) ? document.activeElement.dataset?.key : undefined;
-  const folds = new Map([...root.querySelectorAll("details")].map((fold) => [fold.firstElementChild?.textContent, fold.open]));
-  const places = new Map([...root.querySelectorAll(".scroll[aria-label]")].map((part) => [part.getAttribute("aria-label"), [part.scrollLeft, part.scrollTop]]));
+  const used = document.activeElement;
+  const key = used !== root && root.contains(used) ? keyOf(used) : null;
+  // Several may be called the same: then the place among them tells.
+  const alike = () => [...root.querySelectorAll(FOCUSED)].filter((element) => keyOf(element) === key);
+  const at = key === null ? -1 : alike().indexOf(used);
+  const folds = new Map([...root.querySelectorAll("details")].map((fold) => [foldKey(fold), fold.open]));
+  const places = new Map([...root.querySelectorAll(SCROLLED)].map((part) => [part.getAttribute("aria-label"), [part.scrollLeft, part.scrollTop]]));
   root.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   if (folds.size) {
-    for (const fold of root.querySelectorAll("details")) fold.open = folds.get(fold.firstElementChild?.textContent) ?? fold.open;
+    for (const fold of root.querySelectorAll("details")) fold.open = folds.get(foldKey(fold)) ?? fold.open;
   }
   if (places.size) {
-    for (const part of root.querySelectorAll(".scroll[aria-label]")) [part.scrollLeft, part.scrollTop] = places.get(part.getAttribute("aria-label")) ?? [0, 0];
+    for (const part of root.querySelectorAll(SCROLLED)) [part.scrollLeft, part.scrollTop] = places.get(part.getAttribute("aria-label")) ?? [0, 0];
   }
-  if (key) root.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+  if (at >= 0) {
+    const found = alike();
+    (found[at] ?? found[0])?.focus({ preventScroll: true });
+  }
 }
 
 /** Replaces controls; not on news, while somebody uses one of them. */

@@ -32,6 +32,8 @@ export function count(value) {
 export function val(value) {
   if (value === null || value === undefined) return "–";
   if (typeof value === "string") return value;
+  // Seeds and counts are names, too: whole numbers stay exact.
+  if (Number.isInteger(value) && Math.abs(value) < 1e15) return String(value);
   if (typeof value === "number") return num(value, 6).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
   return JSON.stringify(value);
 }
@@ -50,12 +52,11 @@ export function duration(ms) {
 
 const two = (number) => String(number).padStart(2, "0");
 
-/** The time zone of all times on the page. */
-export const ZONE = (() => {
-  const minutes = -new Date().getTimezoneOffset();
-  const offset = `UTC${minutes === 0 ? "" : `${minutes < 0 ? "−" : "+"}${two(Math.floor(Math.abs(minutes) / 60))}:${two(Math.abs(minutes) % 60)}`}`;
-  return offset;
-})();
+/** The time zone of all times on the page, at that moment: summer and winter differ. */
+export function zone(ms) {
+  const minutes = -new Date(ms).getTimezoneOffset();
+  return `UTC${minutes === 0 ? "" : `${minutes < 0 ? "−" : "+"}${two(Math.floor(Math.abs(minutes) / 60))}:${two(Math.abs(minutes) % 60)}`}`;
+}
 
 /** A parameter that is a seed: trials that differ in seeds alone are repetitions. */
 export const isSeed = (name) => name === "seed" || name.endsWith(".seed");

@@ -1,5 +1,7 @@
 // News of the server. A hidden page does not listen: browsers allow few connections to one server.
 
+import { api } from "/assets/api.js";
+
 const PATIENCE_MS = 35_000;
 const RETRY_MS = 5_000;
 
@@ -34,6 +36,8 @@ export function listen(onNews, onState) {
       if (source.readyState === EventSource.CLOSED) {
         clearTimeout(retry);
         retry = setTimeout(open, RETRY_MS);
+        // A stream does not say why: where a token is wanted, this leads to the page that asks for it.
+        api("site").catch(() => {});
       }
     });
   }

@@ -30,6 +30,8 @@ let total = null;
 // A page's code could not be fetched, while the server was away: browsers keep that, and only loading all anew helps.
 let broken = null;
 let shown = null;
+// What of the address the page was last told.
+let routed = "";
 let pending = { news: null, timer: 0, last: 0 };
 
 function here() {
@@ -39,9 +41,14 @@ function here() {
 }
 
 /** What a sweep is called in addresses. */
-export const labelOf = (row) => `${row.name}@${row.revision}`;
+const labelOf = (row) => `${row.name}@${row.revision}`;
 
 const inAddress = (sweep) => encodeURIComponent(sweep).replaceAll("%40", "@");
+
+/** All that is known of sweeps, to see whether it changed. */
+const listed = () => `${total} ${sweeps.map(labelOf).join(" ")}`;
+
+const addressed = () => location.pathname + location.search;
 
 /** An address with that sweep. */
 function withSweep(path, sweep = new URL(location.href).searchParams.get("sweep")) {
@@ -57,6 +64,7 @@ function setAddress(changes) {
   }
   // Names of sweeps stay readable.
   history.replaceState(history.state, "", next.href.replace(/([?&]sweep=)([^&#]*)/, (_, before, sweep) => before + sweep.replaceAll("%40", "@")));
+  routed = addressed();
 }
 
 /** The address holds the sweep that is shown: what somebody reads is not replaced when another is launched. */
@@ -69,14 +77,22 @@ async function settle(url, page) {
   if (answer.shown && labelOf(answer.shown) !== sweep && location.href === url.href) setAddress({ sweep: labelOf(answer.shown) });
 }
 
-export function go(path, { replace = false } = {}) {
-  if (replace) history.replaceState(null, "", path);
-  else history.pushState(null, "", path);
-  route();
+function go(path) {
+  // The way back leads to where somebody was.
+  history.replaceState({ ...history.state, y: window.scrollY }, "");
+  history.pushState(null, "", path);
+  route(0);
 }
 
-function context(url, page, signal) {
-  const params = url.searchParams;
+/** Asks about the sweep of the address. What was asked for something that has been left is never answered. */
+const asker = (signal) => async (path, ask = {}) => {
+  const answer = await api(path, { sweep: new URL(location.href).searchParams.get("sweep"), ...ask }, signal);
+  signal.throwIfAborted();
+  return answer;
+};
+
+function context(url, page, mine) {
+  const { signal } = mine.controller;
   return {
     root: main,
     signal,
@@ -91,16 +107,22 @@ function context(url, page, signal) {
     },
     link: (path) => withSweep(path),
     go: (path) => go(withSweep(path)),
-    api: (path, ask = {}) => api(path, { sweep: new URL(location.href).searchParams.get("sweep") ?? params.get("sweep"), ...ask }, signal),
+    api: asker(signal),
+    /** The page asks and draws anew, after somebody chose something. */
+    refresh: (news = null) => update(mine, news),
   };
 }
 
-async function route() {
+/** Shows the page of the address, scrolled to `y` where that is told. */
+async function route(y) {
   const { url, page } = here();
+  routed = addressed();
   shown?.controller.abort();
+  shown?.turn?.abort();
   shown?.page?.destroy?.();
   const controller = new AbortController();
-  const mine = { controller, page: null, path: page?.path };
+  // `turn` is the update on its way, `later` news that wait for its end, `failed` what went wrong.
+  const mine = { controller, page: null, turn: null, later: null, failed: null };
   shown = mine;
   drawNav();
   if (!page) {
@@ -129,32 +151,56 @@ async function route() {
     if (controller.signal.aborted) return;
     notice(page);
     document.title = `${page.name} · Permafrost`;
-    const ctx = context(here().url, page, controller.signal);
+    const ctx = context(here().url, page, mine);
     put(main);
     mine.page = await module.default(ctx);
     if (controller.signal.aborted) return;
     await update(mine, null);
-    window.scrollTo(0, 0);
+    if (y !== undefined && shown === mine) window.scrollTo(0, y);
   } catch (error) {
-    if (error.name !== "AbortError" && shown === mine) put(main, h("h1", {}, page.name), failure(error, () => (broken ? location.reload() : route())));
+    if (error.name !== "AbortError" && shown === mine) fail(mine, error);
   } finally {
     if (shown === mine) main.removeAttribute("aria-busy");
   }
 }
 
+/** Shows what went wrong in the page's place. */
+function fail(mine, error) {
+  mine.page?.destroy?.();
+  mine.page = null;
+  mine.failed = { error, sweeps: listed() };
+  put(main, h("h1", {}, here().page?.name ?? ""), failure(error, () => (broken ? location.reload() : route())));
+}
+
+/** Whether the same question may be answered later, although nothing else has changed. */
+const passing = ({ status }) => status !== undefined && !(status >= 400 && status < 500);
+
+/** Lets a page ask and draw anew; `news` is why, null after somebody chose something. */
 async function update(mine, news) {
-  if (!mine?.page) return;
+  if (!mine.page || mine !== shown) return;
+  // News wait for an update that is on its way: where answers take long, each would end the one before, and none would be shown.
+  if (news && mine.turn) {
+    mine.later = news;
+    return;
+  }
+  // A choice does not: what was asked before it must not overwrite its answer.
+  mine.turn?.abort();
+  const turn = new AbortController();
+  mine.turn = turn;
+  mine.later = null;
   try {
-    await mine.page.update(news);
-    mine.failed = false;
-    main.dataset.updated = String(Number(main.dataset.updated ?? 0) + 1);
+    await mine.page.update(news, asker(turn.signal));
+    if (!turn.signal.aborted) main.dataset.updated = String(Number(main.dataset.updated ?? 0) + 1);
   } catch (error) {
-    if (error.name === "AbortError" || mine.controller.signal.aborted) return;
+    if (turn.signal.aborted || error.name === "AbortError") return;
     // The server is away: what was shown may be old, as the header says, and is better than nothing.
     if (error.status === 0 && news) return;
-    mine.failed = true;
-    put(main, h("h1", {}, here().page?.name ?? ""), failure(error, route));
-    mine.page = null;
+    fail(mine, error);
+  } finally {
+    if (mine.turn === turn) {
+      mine.turn = null;
+      if (mine.later) update(mine, mine.later);
+    }
   }
 }
 
@@ -168,7 +214,7 @@ function onNews(news) {
   if (news.sweeps || sweeps.length === 0) {
     const waiting = total === 0;
     loadSweeps().then(() => {
-      if (waiting && total > 0) route();
+      if ((waiting && total > 0) || (shown?.failed && !broken && shown.failed.sweeps !== listed())) route();
     });
   }
   const before = pending.news ?? {};
@@ -181,9 +227,8 @@ function onNews(news) {
     const mine = shown;
     if (!mine) return;
     if (!mine.page) {
-      // It failed before; there may be a database now.
-      if (broken) return;
-      if (mine.failed !== undefined || main.querySelector(".failure")) route();
+      // It failed before; there may be a database now. What was asked wrongly stays wrong.
+      if (mine.failed && !broken && passing(mine.failed.error)) route();
       return;
     }
     if (mine.page.topics?.some((topic) => news[topic])) await update(mine, news);
@@ -232,8 +277,8 @@ const newer = document.getElementById("newer");
 function drawSweeps() {
   const wanted = new URL(location.href).searchParams.get("sweep") ?? "";
   const option = (row) => h("option", { value: labelOf(row), title: time(row.submitted, true) }, `${row.name} · rev ${row.revision}`);
-  const listed = sweeps.some((row) => labelOf(row) === wanted);
-  put(choice, sweeps.length ? [sweeps.map(option), listed || !wanted ? null : h("option", { value: wanted }, wanted)] : h("option", { value: "" }, "none yet"));
+  const known = sweeps.some((row) => labelOf(row) === wanted);
+  put(choice, sweeps.length ? [sweeps.map(option), known || !wanted ? null : h("option", { value: wanted }, wanted)] : h("option", { value: "" }, "none yet"));
   choice.value = wanted || (sweeps.length ? labelOf(sweeps[0]) : "");
   choice.disabled = sweeps.length < 2;
   const newest = sweeps.length && wanted && labelOf(sweeps[0]) !== wanted ? labelOf(sweeps[0]) : null;
@@ -262,13 +307,16 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href]");
   if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   const address = link.getAttribute("href");
-  if (link.hasAttribute("download") || link.target || !address.startsWith("/") || address.startsWith("/api/")) return;
+  if (link.hasAttribute("download") || link.getAttribute("target") || !address.startsWith("/") || address.startsWith("/api/")) return;
   event.preventDefault();
   go(address);
   main.focus({ preventScroll: true });
   say(`${here().page?.name ?? ""} page`);
 });
-window.addEventListener("popstate", route);
+window.addEventListener("popstate", () => {
+  // A link within the page leads to no other.
+  if (addressed() !== routed) route(history.state?.y);
+});
 
 const themes = ["system", "light", "dark"];
 const button = document.getElementById("theme");
@@ -285,6 +333,7 @@ function theme(next) {
   button.title = `Colours: ${next}`;
   window.dispatchEvent(new Event("themechange"));
 }
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => window.dispatchEvent(new Event("themechange")));
 const nextTheme = () => theme(themes[(themes.indexOf(document.documentElement.dataset.theme ?? "system") + 1) % themes.length]);
 theme(document.documentElement.dataset.theme ?? "system");
 button.addEventListener("click", nextTheme);
@@ -322,8 +371,5 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-api("site").then((answer) => {
-  live.dataset.program = answer.program;
-}, () => {});
 route();
 listen(onNews, onState);

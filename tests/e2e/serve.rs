@@ -169,6 +169,130 @@ fn the_console_answers_and_refuses_to_write() {
 }
 
 #[test]
+fn a_constant_curve_has_an_axis_and_seeds_stay_exact() {
+    let Some(browser) = Browser::start(1280, 900) else { return };
+    let (_world, page, _) = world();
+    browser.open(&format!("{}/", page.url));
+    // Smoothing leaves a constant a little less than constant: steps that small would never reach the end.
+    let counts = browser.script(
+        "return import('/assets/chart.js').then(({ ticks }) => [[0.1, 0.1 + 2e-17], [0.1, 0.1 + 3e-17], [-7, -7 + 1e-15], [1e300, 1e300 * (1 + 1e-15)], [0, 1], [-3, 5], [0, 0]]
+             .map(([low, high]) => ticks(low, high).length))",
+    );
+    let counts: Vec<u64> = counts.as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).collect();
+    assert_eq!(counts[..4], [1, 1, 1, 1]);
+    assert!(counts[4..].iter().all(|&count| (1..=12).contains(&count)), "{counts:?}");
+    let flat = browser.script(
+        "return import('/assets/chart.js').then(({ lineChart }) => [false, true].map((log) => {
+             const chart = lineChart({ whole: true });
+             document.querySelector('main').append(chart);
+             chart.draw({ log, weight: 0.92, series: [{ key: 'a', name: 'a', color: 'red', points: Array.from({ length: 300 }, (_, at) => [at + 1, 0.1]) }] });
+             const heights = chart.querySelector('path.curve').getAttribute('d').match(/ [0-9.]+/g).map(Number);
+             return Math.max(...heights) - Math.min(...heights);
+         }))",
+    );
+    assert_eq!(flat, serde_json::json!([0, 0]));
+    let told = "return import('/assets/format.js').then(({ val }) => [20240101, 20240102, -1000000, 0, 0.5, 1e20].map(val).join(' '))";
+    assert_eq!(browser.text(told), "20240101 20240102 -1000000 0 0.5 1e20");
+}
+
+#[test]
+fn an_answer_that_comes_late_changes_nothing_and_an_error_is_told() {
+    let Some(browser) = Browser::start(1280, 900) else { return };
+    let (_world, page, _) = world();
+    browser.open(&format!("{}/trials?stage=classify", page.url));
+    // One question is answered late, whether or not the page still wants to know; one not at all.
+    browser.script(
+        "const ask = window.fetch; window.late = 0;
+         window.fetch = async (path, more) => {
+             if (path.includes('state=failed')) return Response.json({ error: { message: 'it broke' } }, { status: 500 });
+             if (!path.includes('q=nothing')) return ask(path, more);
+             const answer = await ask(path);
+             await new Promise((after) => setTimeout(after, 1500));
+             window.late += 1;
+             return answer;
+         }",
+    );
+    let search = |text: &str| {
+        let script = format!(
+            "const field = document.querySelector('input[type=search]'); field.value = '{text}'; field.dispatchEvent(new Event('input', {{ bubbles: true }}))"
+        );
+        browser.script(&script);
+    };
+    search("nothing");
+    browser.wait("return new URL(location.href).searchParams.get('q') === 'nothing'");
+    search("");
+    browser.wait("return !new URL(location.href).searchParams.has('q') && window.late === 1");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(browser.script("return document.querySelectorAll('tbody tr').length"), 100);
+    browser.script(
+        "const state = document.querySelectorAll('main select')[1]; state.value = 'failed'; state.dispatchEvent(new Event('change', { bubbles: true }))",
+    );
+    browser.wait("return document.querySelector('main .failure')?.innerText.includes('it broke') ?? false");
+    // What was asked wrongly is not asked again by itself.
+    browser.go(&format!("{}/trials?stage=none", page.url));
+    browser.wait("return document.querySelector('main .failure') !== null");
+    browser.script("document.querySelector('main .failure').id = 'first'");
+    browser.wait("return document.getElementById('live').dataset.state === 'live'");
+    std::thread::sleep(Duration::from_millis(2_500));
+    assert_eq!(browser.script("return document.getElementById('first') !== null"), true);
+}
+
+#[test]
+fn what_somebody_typed_and_where_they_were_stays() {
+    let Some(browser) = Browser::start(1280, 600) else { return };
+    let (_world, page, _) = world();
+    browser.open(&format!("{}/sql", page.url));
+    browser.script(
+        "document.querySelector('textarea').value = 'SELECT 9e999 AS x'; document.querySelector('.skip').click()",
+    );
+    browser.wait("return location.hash === '#main'");
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(browser.text("return document.querySelector('textarea').value"), "SELECT 9e999 AS x");
+    browser.script("document.querySelector('button.primary').click()");
+    browser.wait("return document.querySelector('.answer tbody td')?.textContent === 'inf'");
+    // The way back leads to where somebody was.
+    browser.open(&format!("{}/trials?stage=classify", page.url));
+    browser.script("window.scrollTo(0, 700); document.querySelector('td a.id').click()");
+    browser.wait("return location.pathname.startsWith('/trial/') && document.querySelector('.log') !== null && window.scrollY === 0");
+    browser.script("history.back()");
+    browser.wait("return location.pathname === '/trials' && document.querySelector('td a.id') !== null && window.scrollY === 700");
+    // A bar on the page of devices is a link like any other.
+    browser.open(&format!("{}/devices", page.url));
+    browser.script("window.stays = true; document.querySelector('svg a').dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true }))");
+    browser.wait("return location.pathname.startsWith('/trial/') && document.querySelector('.log') !== null");
+    assert_eq!(browser.script("return window.stays"), true);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_page_whose_token_is_no_longer_taken_asks_for_it() {
+    let Some(browser) = Browser::start(1280, 900) else { return };
+    let world = World::new();
+    std::fs::create_dir_all(world.home()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(serve_database::make(&world.home(), SIZE, "x")).unwrap();
+    let page = Page::start(&world, &["--token"]);
+    browser.open(&page.url);
+    browser.wait("return document.getElementById('live').dataset.state === 'live'");
+    assert!(!browser.text("return location.href").contains("token"));
+    let port = page.url.split(['/', ':']).nth(4).unwrap().to_owned();
+    drop(page);
+    let token = "another+token/of 32 or more signs==".replace(' ', "-");
+    std::fs::write(world.home().join("serve.token"), &token).unwrap();
+    let mut command = world.command();
+    let mut again =
+        command.args(["serve", "--token", "--port", &port]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    browser.wait("return document.querySelector('input[name=token]') !== null");
+    browser.script(&format!(
+        "document.querySelector('input[name=token]').value = '{token}'; document.querySelector('form').requestSubmit()"
+    ));
+    browser.wait("return document.querySelector('main h1')?.textContent.startsWith('x') ?? false");
+    browser.wait("return document.getElementById('live')?.dataset.state === 'live'");
+    again.kill().unwrap();
+    again.wait().unwrap();
+}
+
+#[test]
 fn a_page_that_is_open_follows_a_sweep_that_is_launched_later() {
     let Some(browser) = Browser::start(1280, 900) else { return };
     let world = World::new();

@@ -14,26 +14,28 @@ export default async function compare(ctx) {
     event.target.reset();
   } }, h("label", { class: "field" }, h("span", {}, "add trials"), h("input", { name: "trial", required: true, placeholder: "first digits", "data-key": "add" })), h("button", { type: "submit" }, "add"), check("only what differs", ctx.get("all") !== "1", (on) => {
     ctx.set({ all: on ? "" : "1" });
-    update();
+    ctx.refresh();
   }));
   const body = h("div", {});
   const curves = h("div", {});
   put(ctx.root, h("h1", {}, "Compare"), controls, body, curves);
   const chart = lineChart({ height: 320, whole: true });
+  const choices = h("div", { class: "fields" });
+  const drawn = section("Curves", choices, chart);
 
   const ids = () => ctx.get("trials").split(",").filter(Boolean);
   function choose(trials) {
     ctx.set({ trials: [...new Set(trials)].join(",") });
-    return update();
+    return ctx.refresh();
   }
 
-  async function update(news) {
+  async function update(news, ask) {
     if (!ids().length) {
       put(body, empty("No trials are chosen.", "Tick some in the list of trials, or type the first digits of their identities above."), h("p", {}, h("a", { href: ctx.link("/trials") }, "Trials")));
       put(curves);
       return;
     }
-    const data = await ctx.api("compare", { trials: ids().join(",") });
+    const data = await ask("compare", { trials: ids().join(",") });
     const { trials } = data;
     const shortOf = (trial) => trial.usage.length && !trial.usage.some((row) => row.samples > 0);
     const lines = [];
@@ -60,7 +62,7 @@ export default async function compare(ctx) {
     part("What it took");
     const peak = (trial) => trial.usage.reduce((most, row) => (row.memory_peak_bytes === null ? most : Math.max(most ?? 0, row.memory_peak_bytes)), null);
     const total = (trial, name) => trial.usage.reduce((sum, row) => (row[name] === null ? sum : (sum ?? 0) + row[name]), null);
-    line("last attempt", trials.map((trial) => (trial.started === null ? "–" : duration((trial.ended ?? Date.now()) - trial.started))), { numeric: true });
+    line("last attempt", trials.map((trial) => (trial.started === null || (trial.ended === null && !data.led) ? "–" : duration((trial.ended ?? data.now) - trial.started))), { numeric: true });
     line("attempts", trials.map((trial) => String(trial.attempts)), { numeric: true });
     line("device", trials.map((trial) => trial.device ?? "–"));
     if (trials.some((trial) => trial.usage.length)) {
@@ -75,28 +77,30 @@ export default async function compare(ctx) {
     });
     put(body, data.total > data.most ? h("p", { class: "wrong" }, `${count(data.total)} trials are chosen: the first ${data.most} are compared.`) : null, data.unknown.length ? h("p", { class: "state failed" }, `No trial, or several, begin with ${data.unknown.join(", ")}.`) : null,
       h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Comparison" }, h("table", { class: "compared" }, h("caption", { class: "hidden" }, "Comparison of trials"), h("thead", {}, h("tr", {}, h("td", {}), head)), h("tbody", {}, lines))));
-    await drawCurves(trials, news);
+    await drawCurves(trials, news, ask);
   }
 
-  async function drawCurves(trials, news) {
+  async function drawCurves(trials, news, ask) {
     const stages = [...new Set(trials.map((trial) => trial.stage).filter(Boolean))];
     if (stages.length !== 1) {
       put(curves, stages.length > 1 ? h("p", { class: "quiet" }, "Trials of several stages have no curves in common.") : null);
       return;
     }
-    const data = await ctx.api("curves", { stage: stages[0], trials: trials.map((trial) => short(trial.id)).join(","), metric: ctx.get("metric"), points: 400 });
+    const data = await ask("curves", { stage: stages[0], trials: trials.map((trial) => short(trial.id)).join(","), metric: ctx.get("metric"), points: 400 });
     if (!data.metrics.length) {
       put(curves);
       return;
     }
     const place = new Map(trials.map((trial, at) => [trial.id, at]));
-    putControls(curves, news, section("Curves", h("div", { class: "fields" }, select("metric", data.metrics, data.metric, (metric) => {
+    // The chart stays in its place: it may have the focus.
+    if (curves.firstChild !== drawn) put(curves, drawn);
+    putControls(choices, news, select("metric", data.metrics, data.metric, (metric) => {
       ctx.set({ metric });
-      update();
+      ctx.refresh();
     }), check("log scale", ctx.get("log") === "1", (on) => {
       ctx.set({ log: on ? "1" : "" });
-      update();
-    })), chart));
+      ctx.refresh();
+    }));
     chart.draw({ log: ctx.get("log") === "1", yName: data.metric, xName: data.axis, series: data.curves.map((curve) => ({ key: curve.id, name: short(curve.id), points: curve.points, ...kind(place.get(curve.id)), onpick: () => ctx.go(`/trial/${short(curve.id)}`) })) });
   }
 

@@ -16,10 +16,6 @@ export default async function curves(ctx) {
   let fields = null;
   let data = null;
 
-  async function loadFields() {
-    fields = await ctx.api("fields", { stage: ctx.get("stage") });
-  }
-
   function drawControls(news) {
     const named = ctx.get("trials");
     const slider = h("label", { class: "field" }, h("span", {}, "smoothing"), h("input", { type: "range", min: 0, max: 0.98, step: 0.02, value: ctx.get("smooth") || 0, "data-key": "smooth", oninput: (event) => {
@@ -29,19 +25,19 @@ export default async function curves(ctx) {
     putControls(controls, news,
       named ? h("button", { type: "button", onclick: () => {
         ctx.set({ trials: "" });
-        reload();
-      } }, `${counted(named.split(",").length, "chosen trial")} ✕`) : stages(ctx, fields, () => loadFields().then(reload)),
+        ctx.refresh();
+      } }, `${counted(named.split(",").length, "chosen trial")} ✕`) : stages(ctx, fields, () => ctx.refresh()),
       select("metric", data?.metrics?.length ? data.metrics : [["", "–"]], data?.metric ?? "", (value) => {
         ctx.set({ metric: value });
-        reload();
+        ctx.refresh();
       }),
       named ? null : select("trials", [["", "running, then best"], "best", "worst", "running", ["first", "first of the plan"], ["last", "last of the plan"]], ctx.get("which"), (value) => {
         ctx.set({ which: value });
-        reload();
+        ctx.refresh();
       }),
       named ? null : select("at most", ["10", "30", "60", "120", "200"], ctx.get("n") || "30", (value) => {
         ctx.set({ n: value });
-        reload();
+        ctx.refresh();
       }),
       select("colour by", [["", "trial"], [":result", data?.result ?? "result"], ...fields.parameters.map((parameter) => parameter.name)], ctx.get("color"), (value) => {
         ctx.set({ color: value });
@@ -52,7 +48,7 @@ export default async function curves(ctx) {
         ctx.set({ log: on ? "1" : "" });
         draw();
       }),
-      named ? null : filters(ctx, fields, reload));
+      named ? null : filters(ctx, fields, () => ctx.refresh()));
   }
 
   function colours() {
@@ -62,9 +58,9 @@ export default async function curves(ctx) {
       const [low, high] = [Math.min(...values), Math.max(...values)];
       return { of: (curve) => ({ color: curve.value === null ? "var(--quiet)" : lineColor(share(curve.value, low, high)), dash: curve.value === null ? "2 3" : "none" }), keys: values.length ? [[`${data.result} ${score(low)}`, lineColor(0)], ["", lineColor(0.5)], [score(high), lineColor(1)]] : [] };
     }
-    if (by) {
-      const field = fields.parameters.find((parameter) => parameter.name === by);
-      const places = new Map((field?.values ?? []).map((value, index) => [same(value), index]));
+    const field = fields.parameters.find((parameter) => parameter.name === by);
+    if (field) {
+      const places = new Map(field.values.map((value, index) => [same(value), index]));
       const of = (curve) => kind(places.get(same(curve.parameters[by] ?? null)) ?? 7);
       const used = [...places].filter(([value]) => data.curves.some((curve) => same(curve.parameters[by] ?? null) === value));
       return { of, keys: used.slice(0, 40).map(([value, index]) => [`${by} ${told(value)}`, kind(index).color, kind(index).dash]) };
@@ -92,11 +88,12 @@ export default async function curves(ctx) {
     put(legend, keys.map(([text, color, dash, id]) => h("span", { class: "key", onpointerenter: id ? () => chart.light(id) : null, onpointerleave: id ? () => chart.light(null) : null }, lineSign(color, dash), text)));
   }
 
-  async function update(news) {
-    data = await ctx.api("curves", { stage: ctx.get("stage"), metric: ctx.get("metric"), which: ctx.get("which"), n: ctx.get("n"), trials: ctx.get("trials"), points: 300, ...asked(ctx) });
+  async function update(news, ask) {
+    const found = await ask("curves", { stage: ctx.get("stage"), metric: ctx.get("metric"), which: ctx.get("which"), n: ctx.get("n"), trials: ctx.get("trials"), points: 300, ...asked(ctx) });
     // The usual stage is that which runs; what somebody looks at stays.
-    if (!ctx.get("stage") && !ctx.get("trials")) ctx.set({ stage: data.stage });
-    if (data.stage !== fields.stage) fields = await ctx.api("fields", { stage: data.stage });
+    if (!ctx.get("stage") && !ctx.get("trials")) ctx.set({ stage: found.stage });
+    if (found.stage !== fields?.stage) fields = await ask("fields", { stage: found.stage });
+    data = found;
     drawControls(news);
     draw();
     const parts = [`${data.metric ?? "no metric"} of ${count(data.curves.length)} of ${counted(data.total, "trial")} of ${data.stage}`];
@@ -118,10 +115,8 @@ export default async function curves(ctx) {
       : empty(data.metrics.length ? "No trial of these has a curve yet." : `Trials of ${data.stage} report no metrics over time.`, "Choose another stage, or other trials."));
   }
 
-  function reload() {
-    return update();
-  }
-
-  await loadFields();
-  return { update, topics: ["progress", "trials"] };
+  // Colours of amounts are lighter on a dark page.
+  const themed = () => data && draw();
+  window.addEventListener("themechange", themed);
+  return { update, topics: ["progress", "trials"], destroy: () => window.removeEventListener("themechange", themed) };
 }

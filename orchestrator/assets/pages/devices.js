@@ -4,7 +4,7 @@ import { ticks } from "/assets/chart.js";
 import { kind } from "/assets/color.js";
 import { empty, select, table, trialLink, when } from "/assets/controls.js";
 import { h, put, putControls, s } from "/assets/dom.js";
-import { ZONE, bytes, counted, duration, percent, short, time } from "/assets/format.js";
+import { bytes, counted, duration, percent, short, time, zone } from "/assets/format.js";
 
 const KINDS = ["pretrain", "classify", "embed", "segment", "prepare", "fetch", "noop"];
 const LEFT = 44;
@@ -23,11 +23,15 @@ export default async function devices(ctx) {
   put(ctx.root, h("h1", {}, "Devices"), controls, legend, body);
   let data = null;
 
-  async function update(news) {
-    data = await ctx.api("devices", { range: ctx.get("range") });
+  // What a coordinator that died has left without an end ran until somebody was heard from last; how long, nobody knows.
+  const end = (array) => array.ended ?? data.ran_until;
+  const took = (array) => (array.ended === null && !data.led ? "–" : duration(end(array) - array.started));
+
+  async function update(news, ask) {
+    data = await ask("devices", { range: ctx.get("range") });
     putControls(controls, news, select("time", RANGES, ctx.get("range") || "sweep", (value) => {
       ctx.set({ range: value === "sweep" ? "" : value });
-      update();
+      ctx.refresh();
     }));
     draw();
   }
@@ -51,7 +55,7 @@ export default async function devices(ctx) {
     const kinds = KINDS.filter((name) => data.arrays.some((array) => array.kind === name));
     put(legend, kinds.map((name) => h("span", { class: "key" }, s("svg", { viewBox: "0 0 26 8", "aria-hidden": "true" }, s("rect", { width: 22, height: 8, fill: colour(name) })), name)),
       data.buckets.length ? [h("span", { class: "key" }, s("svg", { viewBox: "0 0 26 8", "aria-hidden": "true" }, s("rect", { width: 22, height: 8, fill: "var(--accent)", "fill-opacity": 0.3 })), "utilisation"), h("span", { class: "key" }, s("svg", { viewBox: "0 0 26 8", "aria-hidden": "true" }, s("line", { x1: 0, x2: 24, y1: 4, y2: 4, stroke: "var(--c1)", "stroke-width": 2, "stroke-dasharray": "5 3" })), "memory")] : null,
-      h("span", { class: "quiet" }, `${time(data.from, true)} to ${time(data.to, true)} ${ZONE}`), data.arrays_cut ? h("span", { class: "quiet" }, "the latest 1500 arrays are shown: choose a shorter time for the rest") : null);
+      h("span", { class: "quiet" }, `${time(data.from, true)}${zone(data.from) === zone(data.to) ? "" : ` ${zone(data.from)}`} to ${time(data.to, true)} ${zone(data.to)}`), data.arrays_cut ? h("span", { class: "quiet" }, "the latest 1500 arrays are shown: choose a shorter time for the rest") : null);
     put(body, shown.length ? shown.map(one) : empty("Nothing ran in that time.", "Choose a longer one; devices appear as soon as a worker runs trials."));
   }
 
@@ -60,7 +64,7 @@ export default async function devices(ctx) {
     const x = (ms) => LEFT + ((Math.max(data.from, Math.min(data.to, ms)) - data.from) / (data.to - data.from)) * (width - LEFT - RIGHT);
     const sampled = place.buckets.length > 0;
     const base = sampled ? CHART + 14 : 4;
-    const { lanes, hidden } = pack(place.arrays, x);
+    const { lanes, hidden } = pack(place.arrays, x, end);
     const height = base + Math.max(1, lanes.length) * LANE + 24;
     const marks = timeTicks(data.from, data.to, Math.max(3, Math.floor(width / 130)));
     const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "group", "aria-label": `${place.name} on ${place.host}` },
@@ -70,17 +74,17 @@ export default async function devices(ctx) {
       s("line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: height - 20, y2: height - 20 }));
     const busy = place.buckets.filter((bucket) => bucket.utilisation !== null);
     const mean = busy.length ? busy.reduce((sum, bucket) => sum + bucket.utilisation, 0) / busy.length : null;
-    const longest = [...place.arrays].sort((a, b) => (b.ended ?? data.now) - b.started - ((a.ended ?? data.now) - a.started));
+    const longest = [...place.arrays].sort((a, b) => end(b) - b.started - (end(a) - a.started));
     return h("section", { class: "device" }, h("h2", {}, `${place.name} on ${place.host} `, h("span", { class: "quiet" }, place.model)),
       h("p", { class: "quiet" }, [counted(place.arrays.length, "array"), counted(place.arrays.reduce((sum, array) => sum + array.members, 0), "attempt"), mean === null ? "no samples of this time" : `mean utilisation ${percent(mean)}`, hidden ? `${counted(hidden, "array")} beside others have no lane` : ""].filter(Boolean).join(" · ")),
       h("div", { class: "chart" }, svg),
-      longest.length === 0 ? null : h("details", {}, h("summary", {}, "the longest as a table"), table("Arrays", [
+      longest.length === 0 ? null : h("details", { "data-key": `longest ${place.host} ${place.name}` }, h("summary", {}, "the longest as a table"), table(`Arrays of ${place.name} on ${place.host}`, [
         { head: "kind", cell: (row) => row.kind },
         { head: "a trial of it", cell: (row) => trialLink(ctx, row.id) },
         { head: "members", num: true, cell: (row) => row.members },
         { head: "done", num: true, cell: (row) => row.done },
         { head: "began", class: "nowrap", cell: (row) => when(row.started, true) },
-        { head: "took", num: true, cell: (row) => duration((row.ended ?? data.now) - row.started) },
+        { head: "took", num: true, cell: took },
       ], longest.slice(0, 30))));
   }
 
@@ -114,11 +118,11 @@ export default async function devices(ctx) {
   }
 
   function run(array, x, y) {
-    const [from, to] = [x(array.started), x(array.ended ?? data.now)];
+    const [from, to] = [x(array.started), x(end(array))];
     const width = Math.max(1.5, to - from);
     const bad = array.done + array.running < array.members;
     const text = `${array.kind}${array.members > 1 ? ` × ${array.members}` : ""}`;
-    const what = `${text}, ${array.running ? "running" : bad ? `${array.done} of ${array.members} ended well` : "done"}, ${time(array.started)}, ${duration((array.ended ?? data.now) - array.started)}`;
+    const what = `${text}, ${array.running ? (data.led ? "running" : "was running") : bad ? `${array.done} of ${array.members} ended well` : "done"}, ${time(array.started)}, ${took(array)}`;
     return s("a", { href: ctx.link(`/trial/${short(array.id)}`), tabindex: "-1", "aria-label": what },
       s("rect", { class: `run${bad ? " bad" : ""}`, x: from, y, width, height: LANE - 3, rx: 1.5, fill: colour(array.kind), "fill-opacity": array.running ? 0.7 : 1 }, s("title", {}, what)),
       width > text.length * 6 + 8 ? s("text", { x: from + 4, y: y + 9 }, text) : null);
@@ -136,7 +140,7 @@ export default async function devices(ctx) {
 }
 
 /** Arrays that ran at the same time get a lane each. */
-function pack(arrays, x) {
+function pack(arrays, x, end) {
   const lanes = [];
   let hidden = 0;
   for (const array of [...arrays].sort((a, b) => a.started - b.started)) {
@@ -147,7 +151,7 @@ function pack(arrays, x) {
       continue;
     }
     lane.push(array);
-    lane.end = Math.max(from + 1.5, x(array.ended ?? Date.now()));
+    lane.end = Math.max(from + 1.5, x(end(array)));
   }
   return { lanes, hidden };
 }
@@ -155,9 +159,12 @@ function pack(arrays, x) {
 function timeTicks(from, to, about) {
   const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 2592000].map((seconds) => seconds * 1000);
   const step = steps.find((step) => (to - from) / step <= about) ?? steps[steps.length - 1];
-  const offset = new Date(from).getTimezoneOffset() * 60_000;
+  const offset = (ms) => new Date(ms).getTimezoneOffset() * 60_000;
   const found = [];
-  for (let at = Math.ceil((from - offset) / step) * step + offset; at <= to; at += step) {
+  for (let local = Math.ceil((from - offset(from)) / step) * step; ; local += step) {
+    // Hours and days begin where the clock on the wall says so, also after it was changed.
+    const at = local + offset(step > 3600_000 ? local + offset(from) : from);
+    if (at > to) break;
     const text = time(at, step >= 86400_000);
     found.push([at, step >= 86400_000 ? text.slice(0, 10) : step >= 60_000 ? text.slice(-8, -3) : text.slice(-8)]);
   }

@@ -13,32 +13,32 @@ export default async function figures(ctx) {
   let timer = 0;
   let last = 0;
 
-  async function one(figure) {
+  async function one(figure, ask) {
     const heading = h("h2", {}, figure.title);
-    const { svg, reason, cure: advice } = await ctx.api(`figures/${encodeURIComponent(figure.name)}.json`, { theme: theme() });
+    const { svg, reason, cure: advice } = await ask(`figures/${encodeURIComponent(figure.name)}.json`, { theme: theme() });
     if (reason) return h("figure", {}, heading, h("p", {}, `It cannot be drawn: ${reason}.`), advice ? h("p", { class: "quiet" }, cure(advice)) : null, h("figcaption", {}, figure.description));
     const image = h("img", { src: `data:image/svg+xml,${encodeURIComponent(svg)}`, alt: figure.description });
     const take = (end, what) => saver(what, () => address(figure.name, end), `${figure.name}.${end}`);
     return h("figure", {}, heading, image, h("figcaption", {}, figure.description, " ", take("svg", "SVG"), " · ", take("png", "PNG"), " · ", take("csv", "data as CSV")));
   }
 
-  async function draw() {
+  async function draw(ask) {
     last = Date.now();
-    const list = await ctx.api("figures");
-    const figures = await Promise.all(list.map(one));
+    const list = await ask("figures");
+    const figures = await Promise.all(list.map((figure) => one(figure, ask)));
     put(ctx.root, h("h1", {}, "Figures"), list.length ? figures
       : empty("No figure can be drawn of this sweep.", "A sweep with a stage that trains has some: `permafrost figure --help`"));
   }
 
-  async function update(news) {
+  async function update(news, ask) {
     clearTimeout(timer);
     const wait = last + EVERY_MS - Date.now();
-    if (!news || wait <= 0) return draw();
-    timer = setTimeout(() => draw().catch(() => {}), wait);
+    if (!news || wait <= 0) return draw(ask);
+    timer = setTimeout(() => ctx.refresh(news), wait);
     return undefined;
   }
 
-  const themed = () => draw().catch(() => {});
+  const themed = () => ctx.refresh();
   window.addEventListener("themechange", themed);
   return {
     update,

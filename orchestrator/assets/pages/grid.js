@@ -17,19 +17,19 @@ export default async function grid(ctx) {
 
   const choose = (changes) => {
     ctx.set(changes);
-    return update();
+    return ctx.refresh();
   };
 
-  async function update(news) {
+  async function update(news, ask) {
     const wanted = Object.fromEntries(Object.entries(ctx.all("f.")).map(([name, value]) => [`f.${name}`, value]));
     const [data, known] = await Promise.all([
-      ctx.api("grid", { stage: ctx.get("stage"), row: ctx.get("row"), column: ctx.get("column"), by: ctx.get("by"), value: ctx.get("value"), ...wanted }),
-      ctx.api("fields", { stage: ctx.get("stage") }),
+      ask("grid", { stage: ctx.get("stage"), row: ctx.get("row"), column: ctx.get("column"), by: ctx.get("by"), value: ctx.get("value"), ...wanted }),
+      ask("fields", { stage: ctx.get("stage") }),
     ]);
     fields = known;
     const none = ["-", "none"];
     putControls(controls, news,
-      stages(ctx, fields, () => update()),
+      stages(ctx, fields, () => ctx.refresh()),
       select("value", fields.results.length ? fields.results : [[data.value ?? "", data.value ?? "–"]], data.value ?? "", (value) => choose({ value })),
       select("rows", [none, ...data.choices], data.row ?? "-", (row) => choose({ row })),
       select("columns", [none, ...data.choices], data.column ?? "-", (column) => choose({ column })),

@@ -3,12 +3,12 @@
 import { spark } from "/assets/chart.js";
 import { bar, cure, empty, parameters, section, shown, state, table, trialLink, when } from "/assets/controls.js";
 import { h, put } from "/assets/dom.js";
-import { ZONE, bytes, count, counted, duration, num, percent, score, time } from "/assets/format.js";
+import { bytes, count, counted, duration, num, percent, score, time, zone } from "/assets/format.js";
 
 export default async function overview(ctx) {
   let open = true;
-  async function update() {
-    const [data, sweeps] = await Promise.all([ctx.api("overview"), ctx.api("sweeps", { offset: ctx.get("from") })]);
+  async function update(news, ask) {
+    const [data, sweeps] = await Promise.all([ask("overview"), ask("sweeps", { offset: ctx.get("from") })]);
     open = !data.finished;
     document.title = `${data.finished ? "" : `${percent(data.done / Math.max(1, data.total))} · `}${data.sweep.name} · Permafrost`;
     put(ctx.root, head(data), progress(ctx, data), running(ctx, data), failures(ctx, data), h("div", { class: "two" }, best(ctx, data), devices(ctx, data)), events(ctx, data), list(ctx, sweeps, data));
@@ -23,7 +23,7 @@ function head({ sweep, ...data }) {
   const parts = [{ name: "done", value: data.done }, { name: "running", value: sum("running") }, { name: "without", value: failed }];
   return [
     h("h1", {}, sweep.name, " ", h("span", { class: "quiet" }, `revision ${sweep.revision}`)),
-    h("p", { class: "quiet tags" }, `launched ${time(sweep.submitted, true)}`, h("span", { title: "of this browser; all times are" }, ` ${ZONE}`), sweep.tags.length ? ` · ${sweep.tags.join(", ")}` : ""),
+    h("p", { class: "quiet tags" }, `launched ${time(sweep.submitted, true)}`, h("span", { title: "of this browser; all times are" }, ` ${zone(sweep.submitted)}`), sweep.tags.length ? ` · ${sweep.tags.join(", ")}` : ""),
     h("div", { class: "facts" },
       fact(`${count(data.done)} / ${count(data.total)}`, "trials done"),
       fact(count(sum("running")), data.state === "stopped" && sum("running") ? "were running" : "running"),
@@ -64,19 +64,21 @@ function progress(ctx, data) {
 function running(ctx, data) {
   if (!data.running.length) return null;
   // Without a coordinator nobody runs it: the clock of what it left behind stands.
-  const now = Date.now();
   const stopped = data.state === "stopped";
   const last = (row) => row.curve[row.curve.length - 1]?.[1];
-  const more = data.running_total - data.running.length;
+  // A list of trials is one of a stage.
+  const hidden = data.stages.map(({ stage, running }) => [stage, running - data.running.filter((row) => row.stage === stage).length]).filter(([, more]) => more > 0);
+  const run = (more) => (stopped ? (more === 1 ? "was running" : "were running") : more === 1 ? "runs" : "run");
+  const link = ([stage, more], index) => [index ? " · " : "", h("a", { href: ctx.link(`/trials?stage=${encodeURIComponent(stage)}&state=running`) }, `${counted(more, "more trial")} of ${stage} ${run(more)}`)];
   return section(stopped ? `Was running (${count(data.running_total)})` : `Running (${count(data.running_total)})`, stopped ? h("p", { class: "quiet" }, "When the sweep goes on, these are tried again from where they were saved.") : null, table("Running trials", [
     { head: "trial", cell: (row) => trialLink(ctx, row.id) },
     { head: "stage", cell: (row) => row.stage },
     { head: "parameters", cell: (row) => parameters(row.parameters) },
     { head: "loss", class: "nowrap", cell: (row) => (row.metric ? [spark(row.curve, `${row.metric}, last ${num(last(row))}`), " ", h("span", { class: "quiet" }, row.metric), " ", last(row) === undefined ? "" : num(last(row))] : h("span", { class: "quiet" }, "–")) },
     { head: "done", num: true, cell: (row) => percent(row.done) },
-    { head: "since", num: true, cell: (row) => (stopped || row.begun === null ? "–" : duration(now - row.begun)) },
+    { head: "since", num: true, cell: (row) => (stopped || row.begun === null ? "–" : duration(data.now - row.begun)) },
     { head: "device", class: "nowrap", cell: (row) => `${row.device} on ${row.host}` },
-  ], data.running), more > 0 ? h("p", {}, h("a", { href: ctx.link("/trials?state=running") }, `${counted(more, "more trial")} run`)) : null);
+  ], data.running), hidden.length ? h("p", {}, hidden.map(link)) : null);
 }
 
 function failures(ctx, data) {

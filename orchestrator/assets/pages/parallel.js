@@ -24,18 +24,21 @@ export default async function parallel(ctx) {
 
   const choose = (changes) => {
     ctx.set(changes);
-    return update();
+    return ctx.refresh();
   };
 
-  async function update(news) {
+  async function update(news, ask) {
     [data, fields] = await Promise.all([
-      ctx.api("parallel", { stage: ctx.get("stage"), value: ctx.get("value"), axes: ctx.get("axes"), ...asked(ctx) }),
-      ctx.api("fields", { stage: ctx.get("stage") }),
+      ask("parallel", { stage: ctx.get("stage"), value: ctx.get("value"), axes: ctx.get("axes"), ...asked(ctx) }),
+      ask("fields", { stage: ctx.get("stage") }),
     ]);
     const shown = data.axes.map((axis) => axis.name);
-    putControls(controls, news, stages(ctx, fields, () => update()),
+    const full = shown.length >= data.most;
+    const not = (name) => (full && !shown.includes(name) ? `At most ${data.most} axes are shown: take one away first` : null);
+    putControls(controls, news, stages(ctx, fields, () => ctx.refresh()),
       select("result", fields.results.length ? fields.results : [["", "–"]], data.value ?? "", (value) => choose({ value })),
-      data.choices.map((name) => check(name, shown.includes(name), (on) => choose({ axes: (on ? [...shown, name] : shown.filter((other) => other !== name)).join(","), [`b.${name}`]: "" }), `axis-${name}`)),
+      data.choices.map((name) => check(name, shown.includes(name), (on) => choose({ axes: (on ? [...shown, name] : shown.filter((other) => other !== name)).join(","), [`b.${name}`]: "" }), `axis-${name}`, not(name))),
+      full && data.choices.length > shown.length ? h("span", { class: "quiet" }, `at most ${data.most} axes: take one away to see another`) : null,
       h("button", { type: "button", onclick: () => {
         ctx.set(Object.fromEntries(Object.keys(ctx.all("b.")).map((name) => [`b.${name}`, ""])));
         draw();
@@ -192,6 +195,7 @@ export default async function parallel(ctx) {
       return 1 - (((event.clientY - box.top) * HEIGHT) / box.height - PAD.top) / inner;
     };
     group.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
       event.preventDefault();
       const from = place(event);
       const ghost = s("rect", { class: "brush", x: x - 7, width: 14, y: y(from), height: 0 });
@@ -201,15 +205,23 @@ export default async function parallel(ctx) {
         ghost.setAttribute("y", y(Math.max(from, to)));
         ghost.setAttribute("height", Math.abs(to - from) * inner);
       };
+      // Once it is done, once the browser takes the finger for something else, and once the page is left.
+      const over = new AbortController();
+      const { signal } = over;
+      const leave = () => {
+        over.abort();
+        ghost.remove();
+      };
       const end = (event) => {
-        window.removeEventListener("pointermove", move);
-        window.removeEventListener("pointerup", end);
+        leave();
         const to = place(event);
         if (Math.abs(to - from) < 0.01) set(null);
         else set(Math.min(from, to), Math.max(from, to));
       };
-      window.addEventListener("pointermove", move);
-      window.addEventListener("pointerup", end);
+      window.addEventListener("pointermove", move, { signal });
+      window.addEventListener("pointerup", end, { signal });
+      window.addEventListener("pointercancel", leave, { signal });
+      ctx.signal.addEventListener("abort", leave, { signal });
     });
     group.addEventListener("keydown", (event) => {
       const [low, high] = chosen ?? [0, 1];

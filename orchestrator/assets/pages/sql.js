@@ -40,24 +40,26 @@ export default async function sql(ctx) {
     } catch (error) {
       if (error.name !== "AbortError" && !mine.signal.aborted) put(answer, failure(error));
     } finally {
-      button.disabled = false;
+      if (running === mine) button.disabled = false;
     }
   }
 
   function result(found) {
-    const numeric = found.columns.map((_, at) => found.rows.length > 0 && found.rows.every((row) => row[at] === null || typeof row[at] === "number" || row[at].integer !== undefined));
+    const numeric = found.columns.map((_, at) => found.rows.length > 0 && found.rows.every((row) => row[at] === null || typeof row[at] === "number" || row[at].integer !== undefined || row[at].real !== undefined));
+    const isId = (value, at) => ["trial", "trial_id", "id", "input"].includes(found.columns[at]) && typeof value === "string" && /^[0-9a-f]{10,64}$/.test(value);
     const cell = (value, at) => {
       if (value === null) return h("span", { class: "quiet" }, "NULL");
-      if (value.integer !== undefined) return value.integer;
-      const isId = ["trial", "trial_id", "id", "input"].includes(found.columns[at]) && typeof value === "string" && /^[0-9a-f]{10,64}$/.test(value);
-      return isId ? trialLink(ctx, value, value.slice(0, 10)) : String(value);
+      if (value.integer !== undefined || value.real !== undefined) return value.integer ?? value.real;
+      return isId(value, at) ? trialLink(ctx, value, value.slice(0, 10)) : String(value);
     };
+    // What is cut off unfolds at a click, and when it has the focus of the keyboard.
+    const long = (value, at) => typeof value === "string" && value.length > 40 && !isId(value, at);
     const words = [counted(found.rows.length, "row"), duration(found.took_ms)];
     return [
       h("p", { class: "quiet" }, words.join(" · "), found.truncated ? h("strong", {}, ` · cut off: at most ${count(found.most_rows)} rows are shown`) : null),
       found.columns.length ? h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Answer" }, h("table", {}, h("caption", { class: "hidden" }, "Answer"),
         h("thead", {}, h("tr", {}, found.columns.map((name, at) => h("th", { scope: "col", class: numeric[at] ? "num" : null }, name)))),
-        h("tbody", {}, found.rows.map((row) => h("tr", {}, row.map((value, at) => h("td", { class: numeric[at] ? "num" : null, title: typeof value === "string" && value.length > 40 ? "click to see all of it" : null, onclick: (event) => event.currentTarget.classList.toggle("whole") }, cell(value, at)))))))) : null,
+        h("tbody", {}, found.rows.map((row) => h("tr", {}, row.map((value, at) => h("td", { class: numeric[at] ? "num" : null, title: long(value, at) ? "click to see all of it" : null, tabindex: long(value, at) ? "0" : null, onclick: (event) => event.currentTarget.classList.toggle("whole") }, cell(value, at)))))))) : null,
     ];
   }
 

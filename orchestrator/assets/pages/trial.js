@@ -3,29 +3,33 @@
 import { lineChart } from "/assets/chart.js";
 import { kind } from "/assets/color.js";
 import { copy, cure, parameters, section, select, state, table, trialLink, when } from "/assets/controls.js";
-import { h, put } from "/assets/dom.js";
-import { ZONE, bytes, count, counted, duration, energy, num, percent, short, time, val } from "/assets/format.js";
+import { h, put, putControls } from "/assets/dom.js";
+import { bytes, count, counted, duration, energy, num, percent, short, time, val, zone } from "/assets/format.js";
 
 export default async function trial(ctx) {
   const top = h("div", {});
   const curves = h("div", {});
-  const log = h("div", {});
+  const choice = h("div", { class: "fields" });
+  const lines = h("div", {});
+  const log = section("Log", choice, lines);
+  log.hidden = true;
   const rest = h("div", {});
   put(ctx.root, top, curves, rest, log);
   const charts = new Map();
   let attempt = ctx.get("attempt");
   let running = false;
+  let logged = null;
 
-  async function update() {
+  async function update(news, ask) {
     const id = ctx.path;
-    const [data, drawn, logged] = await Promise.all([ctx.api(`trial/${id}`), ctx.api(`trial/${id}/curves`), ctx.api(`trial/${id}/log`, { attempt })]);
+    const [data, drawn, end] = await Promise.all([ask(`trial/${id}`), ask(`trial/${id}/curves`), ask(`trial/${id}/log`, { attempt })]);
     running = data.state === "running" && data.led;
     document.title = `${data.kind} ${short(data.id)} · Permafrost`;
     const place = data.places.find((row) => `${row.sweep}@${row.revision}` === ctx.get("sweep")) ?? data.places[data.places.length - 1];
     put(top, heading(data, place), h("div", { class: "even" }, values(place), outcome(ctx, data)));
     drawCurves(drawn);
     put(rest, attempts(data), artifacts(data), lineage(ctx, data), events(data), whole(ctx, data));
-    drawLog(data, logged);
+    drawLog(data, end, news);
   }
 
   function drawCurves({ curves: found, axis }) {
@@ -35,7 +39,6 @@ export default async function trial(ctx) {
     }
     if (!curves.firstChild) put(curves, section("Curves", h("div", { class: "panels" })));
     const panels = curves.querySelector(".panels");
-    panels.classList.add("small");
     found.forEach((curve, index) => {
       let chart = charts.get(curve.metric);
       if (!chart) {
@@ -47,22 +50,25 @@ export default async function trial(ctx) {
     });
   }
 
-  function drawLog(data, logged) {
-    const old = log.querySelector(".log");
-    const bottom = !old || old.scrollTop + old.clientHeight >= old.scrollHeight - 8;
+  function drawLog(data, end, news) {
+    const old = lines.querySelector(".log");
+    // Who reads the end follows it; who reads further up stays there.
+    const bottom = !old || logged !== end.attempt || old.scrollTop + old.clientHeight >= old.scrollHeight - 8;
+    logged = end.attempt;
+    log.hidden = false;
     const line = (entry) => h("div", { class: entry.level === "WARN" ? "warn" : entry.level === "ERROR" ? "error" : null },
       entry.at ? h("span", { class: "quiet" }, `${time(Date.parse(entry.at))} `) : null, entry.level && entry.level !== "INFO" ? `${entry.level} ` : "", entry.message,
       Object.keys(entry.fields).length ? [" ", parameters(entry.fields)] : null);
-    put(log, section("Log",
-      data.attempts.length > 1 ? h("div", { class: "fields" }, select("attempt", data.attempts.map((row) => [String(row.attempt), `${row.attempt} (${row.state})`]), String(logged.attempt), (value) => {
-        attempt = value;
-        ctx.set({ attempt: value });
-        update();
-      })) : null,
-      logged.missing ? h("p", { class: "quiet" }, `No log: ${logged.missing}.`) : h("div", {},
-        logged.truncated ? h("p", { class: "quiet" }, cure(`The end of it; all: \`permafrost logs ${short(data.id)}\``)) : null,
-        h("div", { class: "log", tabindex: "0", role: "log", "aria-label": "Log" }, logged.lines.length ? logged.lines.map(line) : "It logged nothing."))));
-    const now = log.querySelector(".log");
+    choice.hidden = data.attempts.length < 2;
+    putControls(choice, news, select("attempt", data.attempts.map((row) => [String(row.attempt), `${row.attempt} (${row.state})`]), String(end.attempt), (value) => {
+      attempt = value;
+      ctx.set({ attempt: value });
+      ctx.refresh();
+    }));
+    put(lines, end.missing ? h("p", { class: "quiet" }, `No log: ${end.missing}.`) : [
+      end.truncated ? h("p", { class: "quiet" }, cure(`The end of it; all: \`permafrost logs ${short(data.id)}\``)) : null,
+      h("div", { class: "log", tabindex: "0", role: "log", "aria-label": "Log" }, end.lines.length ? end.lines.map(line) : "It logged nothing.")]);
+    const now = lines.querySelector(".log");
     if (now && bottom) now.scrollTop = now.scrollHeight;
   }
 
@@ -110,8 +116,8 @@ function attempts(data) {
   return section("Attempts", table("Attempts", [
     { head: "attempt", class: "tight", cell: (row) => row.attempt },
     { head: "state", cell: (row) => state(row.state) },
-    { head: `began (${ZONE})`, class: "nowrap", cell: (row) => when(row.started) },
-    { head: "took", num: true, cell: (row) => (row.ended === null && !data.led ? "–" : duration((row.ended ?? Date.now()) - row.started)) },
+    { head: `began (${zone(data.attempts[0].started)})`, class: "nowrap", cell: (row) => when(row.started) },
+    { head: "took", num: true, cell: (row) => (row.ended === null && !data.led ? "–" : duration((row.ended ?? data.now) - row.started)) },
     { head: "done", num: true, cell: (row) => (row.total_units ? percent(row.done_units / row.total_units) : "–") },
     { head: "array of", num: true, cell: (row) => row.members },
     { head: "from", cell: (row) => (row.resumed_step === null ? "the start" : `step ${count(row.resumed_step)}`) },
@@ -153,5 +159,5 @@ function events(data) {
 function whole(ctx, data) {
   return section("Where it stands", table("Sweeps", [
     { head: "sweep", class: "tight", cell: (row) => h("a", { href: ctx.sweepLink({ name: row.sweep, revision: row.revision }) }, row.sweep) }, { head: "revision", class: "tight", cell: (row) => row.revision }, { head: "stage", cell: (row) => row.stage },
-  ], data.places), h("details", {}, h("summary", {}, "all that it is told to do (JSON)"), h("pre", { class: "log", tabindex: "0" }, JSON.stringify(data.task, null, 2))));
+  ], data.places), h("details", {}, h("summary", {}, "all that it is told to do (JSON)"), h("pre", { class: "log", tabindex: "0", role: "region", "aria-label": "JSON" }, JSON.stringify(data.task, null, 2))));
 }

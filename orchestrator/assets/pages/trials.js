@@ -17,18 +17,17 @@ export default async function trials(ctx) {
   let fields = null;
   let running = false;
 
-  async function loadFields() {
-    fields = await ctx.api("fields", { stage: ctx.get("stage") });
+  function drawControls() {
     put(controls,
-      stages(ctx, fields, () => loadFields().then(update)),
+      stages(ctx, fields, () => ctx.refresh()),
       select("state", [["", "all"], "running", "ready", "waiting", "done", ["unsuccessful", "without result"], "failed", "diverged", "cancelled"], ctx.get("state"), (value) => choose({ state: value })),
-      search("search", ctx.get("q"), (value) => choose({ q: value })),
+      search(ctx, "search", ctx.get("q"), (value) => choose({ q: value })),
       filters(ctx, fields, () => choose({})));
   }
 
   function choose(changes) {
     ctx.set({ offset: "", ...changes });
-    return update();
+    return ctx.refresh();
   }
 
   function pick(id, chosen) {
@@ -52,12 +51,19 @@ export default async function trials(ctx) {
       } }, "clear"));
   }
 
-  async function update() {
+  async function update(news, ask) {
     const [sort, dir, offset] = [ctx.get("sort") || "plan", ctx.get("dir") || "asc", Number(ctx.get("offset")) || 0];
-    const data = await ctx.api("trials", { stage: ctx.get("stage"), state: ctx.get("state"), q: ctx.get("q"), sort, dir, offset, limit: PAGE, ...asked(ctx) });
+    const data = await ask("trials", { stage: ctx.get("stage"), state: ctx.get("state"), q: ctx.get("q"), sort, dir, offset, limit: PAGE, ...asked(ctx) });
+    // The list may have become shorter than where somebody was.
+    if (!data.rows.length && offset > 0) {
+      ctx.set({ offset: "" });
+      return update(news, ask);
+    }
     // The first trials that are done tell which results there are.
-    if (data.rows.some((row) => Object.keys(row.results).some((name) => !fields.results.includes(name)))) fields = await ctx.api("fields", { stage: data.stage });
-    running = data.rows.some((row) => row.state === "running");
+    const other = fields?.stage !== data.stage;
+    if (other || data.rows.some((row) => Object.keys(row.results).some((name) => !fields.results.includes(name)))) fields = await ask("fields", { stage: data.stage });
+    if (other) drawControls();
+    running = data.led && data.rows.some((row) => row.state === "running");
     const stage = fields.stages.find((stage) => stage.name === data.stage);
     // The result that counts, and the rest of the few that people look at.
     const there = fields.results.filter((name) => name === stage?.metric || data.rows.some((row) => name in row.results));
@@ -68,7 +74,7 @@ export default async function trials(ctx) {
     const offer = there.length > 1 ? h("details", { class: "columns" }, h("summary", {}, "choose results"), h("div", { class: "fields" }, sorted.map((name) => check(name, results.includes(name), (on) => {
       const next = sorted.filter((other) => (other === name ? on : results.includes(other)));
       ctx.set({ columns: next.join(",") === sorted.slice(0, USUAL).join(",") ? "" : next.join(",") || "none" });
-      update();
+      ctx.refresh();
     }, `column-${name}`)))) : null;
     const columns = [
       { head: h("span", { class: "hidden" }, "chosen"), cell: (row) => h("input", { type: "checkbox", "aria-label": `choose ${short(row.id)}`, checked: picked.has(short(row.id)), "data-key": `pick-${short(row.id)}`, onchange: (event) => pick(short(row.id), event.target.checked) }) },
@@ -77,7 +83,7 @@ export default async function trials(ctx) {
       ...results.map((name) => ({ head: name, num: true, sort: `r.${name}`, cell: (row) => (row.results[name] === undefined ? h("span", { class: "quiet" }, "–") : score(row.results[name], name)) })),
       ...data.parameters.map((name) => ({ head: name, num: fields.parameters.find((field) => field.name === name)?.numeric, sort: `p.${name}`, cell: (row) => shown(row.parameters[name]) })),
       { head: "attempts", num: true, cell: (row) => row.attempts },
-      { head: "took", num: true, cell: (row) => (row.started === null ? "–" : duration((row.ended ?? Date.now()) - row.started)) },
+      { head: "took", num: true, cell: (row) => (row.started === null || (row.ended === null && !data.led) ? "–" : duration((row.ended ?? data.now) - row.started)) },
       { head: "device", cell: (row) => row.device ?? "" },
     ];
     const last = Math.min(offset + data.rows.length, data.total);
@@ -91,8 +97,8 @@ export default async function trials(ctx) {
         h("span", {}, `${count(offset + 1)} to ${count(last)} of ${count(data.total)}`),
         h("button", { type: "button", disabled: last >= data.total, "data-key": "after", onclick: () => choose({ offset: offset + PAGE }) }, "after →")) : null);
     drawBar();
+    return undefined;
   }
 
-  await loadFields();
   return { update, topics: ["trials"], timed: () => running };
 }

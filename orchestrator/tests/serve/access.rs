@@ -63,7 +63,8 @@ async fn beyond_loopback_a_token_is_required() {
     assert_eq!(login.status(), StatusCode::SEE_OTHER);
     assert_eq!(login.headers()["location"], "/grid?row=text");
     let cookie = login.headers()["set-cookie"].to_str().unwrap();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains(token), "{cookie}");
+    // Links in chats and mails lead here, too, for who is logged in.
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && !cookie.contains(token), "{cookie}");
     let cookie = cookie.split(';').next().unwrap();
     let with = |name: &'static str, value: String| {
         world.client.get(format!("{}/api/site", world.base)).header(name, value).send()
@@ -77,6 +78,40 @@ async fn beyond_loopback_a_token_is_required() {
     assert_eq!(with("authorization", format!("Bearer {token}")).await.unwrap().status(), StatusCode::OK);
     assert_eq!(with("authorization", format!("bEARER {token}")).await.unwrap().status(), StatusCode::OK);
     assert_eq!(with("authorization", "Bearer x".to_owned()).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_token_of_ones_own_may_have_signs_that_addresses_write_otherwise() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("serve.token");
+    std::fs::write(&path, "q+Zr/0123456789&abcdef#0123%41xyz==\n").unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let world = World::serve(home, Ipv4Addr::LOCALHOST.into(), true).await;
+    let coded = "q%2BZr%2F0123456789%26abcdef%230123%2541xyz%3D%3D";
+    assert!(world.url.ends_with(&format!("/?token={coded}")), "{}", world.url);
+    let login = world.get(&format!("/grid?token={coded}&row=text")).await;
+    assert_eq!(
+        (login.status(), &login.headers()["location"]),
+        (StatusCode::SEE_OTHER, &"/grid?row=text".parse().unwrap())
+    );
+    assert_eq!(world.get(&format!("/?token={}", coded.to_lowercase())).await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_link_of_another_site_leads_who_is_logged_in_to_the_page() {
+    let world = World::serve(tempfile::tempdir().unwrap(), Ipv4Addr::LOCALHOST.into(), true).await;
+    let follow = |address: String, cookie: String| {
+        let request = world.client.get(address).header("sec-fetch-site", "cross-site").header("cookie", cookie);
+        request.header("sec-fetch-mode", "navigate").header("sec-fetch-dest", "document").send()
+    };
+    let login = follow(world.url.clone(), String::new()).await.unwrap();
+    assert_eq!(login.status(), StatusCode::SEE_OTHER);
+    let cookie = login.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    assert_eq!(follow(format!("{}/grid", world.base), cookie.clone()).await.unwrap().status(), StatusCode::OK);
+    // What another site asks for itself is refused even so.
+    let image = world.client.get(format!("{}/api/overview", world.base)).header("cookie", cookie);
+    let image = image.header("sec-fetch-site", "cross-site").header("sec-fetch-mode", "no-cors").send().await.unwrap();
+    assert_eq!(image.status(), StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

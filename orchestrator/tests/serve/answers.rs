@@ -128,6 +128,10 @@ async fn curves_lines_and_devices_are_told() {
     for axis in parallel["axes"].as_array().unwrap() {
         assert_eq!(axis["of"].as_array().unwrap().len(), done, "{}", axis["name"]);
     }
+    // Seeds are repetitions, whosever they are; what the page may offer is told.
+    let named = |axis: &Value| axis["name"].as_str().unwrap().to_owned();
+    assert!(!parallel["axes"].as_array().unwrap().iter().any(|axis| named(axis).ends_with("seed")));
+    assert_eq!(parallel["most"], 10);
     let vision = parallel["axes"].as_array().unwrap().iter().find(|axis| axis["name"] == "vision").unwrap();
     let value = &vision["values"][vision["of"][0].as_u64().unwrap() as usize];
     assert_eq!(*value, world.made[15].parameters["vision"]);

@@ -21,6 +21,8 @@ async fn queries_are_answered_and_none_writes() {
     assert_eq!(answer["rows"], serde_json::json!([[world.made.len(), "a", null]]));
     let large = world.json(&path("sql", "SELECT 9007199254740993 AS n, -9007199254740992 AS m, 1.5 AS x")).await;
     assert_eq!(large["rows"], serde_json::json!([[{"integer": "9007199254740993"}, -9_007_199_254_740_992_i64, 1.5]]));
+    let infinite = world.json(&path("sql", "SELECT 9e999 AS more, -9e999 AS less, NULL AS none")).await;
+    assert_eq!(infinite["rows"], serde_json::json!([[{"real": "inf"}, {"real": "-inf"}, null]]));
     let writing = [
         "DELETE FROM trials",
         "UPDATE trials SET state = 'done'",
@@ -74,6 +76,23 @@ async fn answers_can_be_downloaded_as_csv() {
     assert_eq!(response.headers()["content-type"], "text/csv; charset=utf-8");
     assert!(response.headers()["content-disposition"].to_str().unwrap().contains("query.csv"));
     assert_eq!(response.text().await.unwrap(), "a,b\n1,\"x,\"\"y\"\n2,\n");
+}
+
+#[tokio::test]
+async fn csv_that_is_too_large_is_refused_and_says_so() {
+    let world = World::new().await;
+    // Quotes are doubled: 40 million of them are within the limit of values, and beyond that of files.
+    let quotes = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+                  SELECT replace(hex(zeroblob(500000)), '0', '\"') FROM n LIMIT 40";
+    let many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n LIMIT 200001";
+    for sql in [quotes, many] {
+        let (status, message, cure) = world.refusal(&path("sql.csv", sql)).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{message}");
+        assert!(message.contains("48 MiB") && cure.contains("--format csv"), "{message} {cure}");
+    }
+    // As much is answered.
+    let numbers = many.replace("200001", "200000");
+    assert_eq!(world.get(&path("sql.csv", &numbers)).await.text().await.unwrap().lines().count(), 200_001);
 }
 
 #[tokio::test]

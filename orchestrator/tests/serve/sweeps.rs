@@ -94,8 +94,23 @@ async fn a_sweep_whose_coordinator_died_is_stopped() {
     let runs = format!("/api/trial/{}", world.made[world.made.len() - 1].id.short());
     let trial = world.json(&runs).await;
     assert_eq!((&trial["state"], &trial["led"]), (&"running".into(), &true.into()));
+    let lists = [
+        "/api/trials?stage=classify&state=running".to_owned(),
+        format!("/api/compare?trials={}", world.made[world.made.len() - 1].id.short()),
+        "/api/devices".to_owned(),
+    ];
+    for list in &lists {
+        let answer = world.json(list).await;
+        assert!(answer["led"] == true && answer["now"].is_i64(), "{list}");
+    }
     announce(&world, dead());
     assert_eq!(world.json(&runs).await["led"], false);
+    for list in &lists {
+        assert_eq!(world.json(list).await["led"], false, "{list}");
+    }
+    // Nothing ran longer than a worker was heard from.
+    let devices = world.json("/api/devices?range=3600000").await;
+    assert!(devices["ran_until"].as_i64() < devices["now"].as_i64(), "{} {}", devices["ran_until"], devices["now"]);
     let overview = world.json("/api/overview").await;
     assert_eq!((&overview["state"], &overview["workers_here"]), (&"stopped".into(), &0.into()));
     assert_eq!(overview["left"]["ms"], Value::Null);

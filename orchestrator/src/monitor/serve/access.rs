@@ -167,7 +167,28 @@ fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'
 
 fn query_token(uri: &Uri) -> Option<String> {
     let value = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("token="))?;
-    Some(value.trim().to_owned())
+    Some(percent_decoded(value).trim().to_owned())
+}
+
+/// Undoes `%2B` and the like, which scripts and forms write. A `+` stays one: a token may have it, but no space.
+fn percent_decoded(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.first_chunk::<2>().filter(|_| byte == b'%');
+        let coded = digits.and_then(|digits| {
+            let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
+            u8::try_from(high? * 16 + low?).ok()
+        });
+        bytes.push(coded.unwrap_or(byte));
+        rest = if coded.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A token as an address holds it: somebody may have written their own into the file.
+pub(super) fn percent_encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// Sets the cookie and goes on to the same address without the token.
@@ -182,7 +203,9 @@ fn logged_in(uri: &Uri, token: &str) -> Response {
     let path = format!("/{}", uri.path().trim_start_matches('/'));
     let target = if rest.is_empty() { path } else { format!("{path}?{}", rest.join("&")) };
     let (name, value) = (cookie_name(token), cookie_value(token));
-    let cookie = format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={COOKIE_SECONDS}");
+    // Not `Strict`: a link in a chat or a mail would ask who is logged in for the token again, and one with the token would show the form
+    // that asks for it. With `Lax` other sites can only lead here, and whatever is answered only reads.
+    let cookie = format!("{name}={value}; HttpOnly; SameSite=Lax; Path=/; Max-Age={COOKIE_SECONDS}");
     (StatusCode::SEE_OTHER, [(header::LOCATION, target), (header::SET_COOKIE, cookie)]).into_response()
 }
 
@@ -251,6 +274,18 @@ mod tests {
         };
         assert_eq!(go("/grid?sweep=1&token=t&row=text"), "/grid?sweep=1&row=text");
         assert_eq!(go("//evil.example/?token=t"), "/evil.example/");
+    }
+
+    #[test]
+    fn a_token_may_be_written_with_per_cent_signs() {
+        let given = |query: &str| query_token(&format!("/?{query}").parse().unwrap());
+        assert_eq!(given("row=text&token=a%2Bb%2fc%3D%3D").as_deref(), Some("a+b/c=="));
+        assert_eq!(given("token=a+b/c==").as_deref(), Some("a+b/c=="));
+        assert_eq!(given("token=100%&x=%41").as_deref(), Some("100%"));
+        assert_eq!(given("token=%+5%zz%2").as_deref(), Some("%+5%zz%2"));
+        assert_eq!(given("sweep=1"), None);
+        let odd = "a+b/c==&d#e%41";
+        assert_eq!(given(&format!("token={}", percent_encoded(odd))).as_deref(), Some(odd));
     }
 
     #[test]

@@ -7,14 +7,19 @@ use axum::{
     extract::Request,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use flate2::{Compression, write::GzEncoder};
+use tokio::task::spawn_blocking;
+
+use super::error::Refusal;
 
 /// Responses of less are sent as they are.
 const MIN_COMPRESSED: usize = 2_048;
 /// Nothing here is larger; what is comes from a fault.
 const MAX_BYTES: usize = 64 << 20;
+/// Responses of more are worked on apart, so that others need not wait.
+const LARGE: usize = 1 << 20;
 
 /// Tags and compresses.
 pub(super) async fn finish(request: Request, next: Next) -> Response {
@@ -28,30 +33,49 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
     let compressible = kind.starts_with("text/") || kind.contains("json") || kind.contains("svg");
     let (mut parts, body) = response.into_parts();
     let Ok(bytes) = body::to_bytes(body, MAX_BYTES).await else {
-        parts.status = StatusCode::INTERNAL_SERVER_ERROR;
-        return Response::from_parts(parts, Body::empty());
+        let message = format!("the answer has more than {} MiB", MAX_BYTES >> 20);
+        return Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message, "ask for less").into_response();
     };
-    // Weak: compressed or not, it says the same.
-    let tag = format!("W/\"{}\"", &blake3::hash(&bytes).to_hex()[..32]);
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        let seen = known.as_ref() == Some(&tag);
+    let work = {
+        let (bytes, gzip) = (bytes.clone(), gzip && compressible && bytes.len() >= MIN_COMPRESSED);
+        move || pack(&bytes, known.as_ref(), gzip)
+    };
+    let packed = if bytes.len() < LARGE { work() } else { spawn_blocking(work).await.unwrap_or_default() };
+    if let Some(tag) = packed.tag {
         parts.headers.insert(header::ETAG, tag);
-        if seen {
-            parts.status = StatusCode::NOT_MODIFIED;
-            parts.headers.remove(header::CONTENT_LENGTH);
-            return Response::from_parts(parts, Body::empty());
-        }
+    }
+    if packed.seen {
+        parts.status = StatusCode::NOT_MODIFIED;
+        parts.headers.remove(header::CONTENT_LENGTH);
+        return Response::from_parts(parts, Body::empty());
     }
     parts.headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    if gzip && compressible && bytes.len() >= MIN_COMPRESSED {
-        let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3), Compression::fast());
-        if let Ok(packed) = encoder.write_all(&bytes).and_then(|()| encoder.finish()) {
-            parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            parts.headers.remove(header::CONTENT_LENGTH);
-            return Response::from_parts(parts, Body::from(packed));
-        }
+    if let Some(packed) = packed.gzip {
+        parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        parts.headers.remove(header::CONTENT_LENGTH);
+        return Response::from_parts(parts, Body::from(packed));
     }
     Response::from_parts(parts, Body::from(bytes))
+}
+
+/// What is made of a response.
+#[derive(Default)]
+struct Packed {
+    tag: Option<HeaderValue>,
+    /// The browser has it already.
+    seen: bool,
+    gzip: Option<Vec<u8>>,
+}
+
+fn pack(bytes: &[u8], known: Option<&HeaderValue>, gzip: bool) -> Packed {
+    // Weak: compressed or not, it says the same.
+    let tag = HeaderValue::from_str(&format!("W/\"{}\"", &blake3::hash(bytes).to_hex()[..32])).ok();
+    let seen = tag.is_some() && known == tag.as_ref();
+    let compressed = || {
+        let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3), Compression::fast());
+        encoder.write_all(bytes).and_then(|()| encoder.finish()).ok()
+    };
+    Packed { tag, seen, gzip: if gzip && !seen { compressed() } else { None } }
 }
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {

@@ -11,7 +11,10 @@ use super::{
     scope::{Wanted, list},
     site::Site,
 };
-use crate::store::{AttemptUsage, TrialFacts};
+use crate::{
+    monitor::coordinator::coordinator,
+    store::{AttemptUsage, TrialFacts},
+};
 
 /// Trials at once.
 const MAX_TRIALS: usize = 20;
@@ -25,6 +28,10 @@ pub(super) struct Compared {
     /// Trials that were asked for, and how many are shown at most.
     total: usize,
     most: usize,
+    /// A coordinator leads the home folder: what is called running runs.
+    led: bool,
+    /// In milliseconds since 1970 UTC, where somebody leads.
+    now: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -73,5 +80,7 @@ pub(super) async fn compare(State(site): State<Arc<Site>>, Wanted(asked): Wanted
         usage = others;
         trials.push(ComparedTrial { id, stage, parameters, goals: goals.into_iter().collect(), usage: own, facts });
     }
-    Ok(Json(Compared { trials, unknown, total, most: MAX_TRIALS }))
+    let led = coordinator(&site.home).is_some();
+    let now = led.then(|| jiff::Timestamp::now().as_millisecond());
+    Ok(Json(Compared { trials, unknown, total, most: MAX_TRIALS, led, now }))
 }

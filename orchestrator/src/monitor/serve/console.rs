@@ -49,11 +49,13 @@ pub(super) async fn query(State(site): State<Arc<Site>>, Wanted(asked): Wanted) 
     Ok(Json(Asked { columns, rows, truncated, took_ms: start.elapsed().as_secs_f64() * 1e3, most_rows: SHOWN.rows }))
 }
 
-/// A value as JSON. JavaScript's numbers hold integers up to 2^53: a larger one is `{"integer": "..."}`.
+/// A value as JSON. JavaScript's numbers hold integers up to 2^53: a larger one is `{"integer": "..."}`. JSON has no infinite numbers:
+/// they are `{"real": "inf"}` and `{"real": "-inf"}`.
 fn exact(value: SqlValue) -> Value {
     match value {
         SqlValue::Integer(number) if number.unsigned_abs() > 1 << 53 => json!({"integer": number.to_string()}),
         SqlValue::Integer(number) => number.into(),
+        SqlValue::Real(number) if !number.is_finite() => json!({"real": number.to_string()}),
         SqlValue::Real(number) => number.into(),
         SqlValue::Text(text) => text.into(),
         SqlValue::Null => Value::Null,
@@ -64,12 +66,27 @@ fn exact(value: SqlValue) -> Value {
 pub(super) async fn csv(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Result<Response, Refusal> {
     let result = run(&site, asked.get("q").cloned().unwrap_or_default(), DOWNLOADED).await?;
     if result.truncated {
-        let message = format!("the answer has more than {} rows or {} MiB", DOWNLOADED.rows, DOWNLOADED.bytes >> 20);
-        return Err(Refusal::wrong(
-            message,
-            "ask for less, or use `permafrost sql QUERY --format csv`, which has no limit",
-        ));
+        return Err(too_large());
     }
+    // A large file takes a second to write: requests of others must not wait for it.
+    let written = tokio::task::spawn_blocking(move || write_csv(&result)).await;
+    let failed =
+        |error: tokio::task::JoinError| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), "try again");
+    let bytes = written.map_err(failed)??;
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"query.csv\""),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+fn too_large() -> Refusal {
+    let message = format!("the answer has more than {} rows or {} MiB", DOWNLOADED.rows, DOWNLOADED.bytes >> 20);
+    Refusal::wrong(message, "ask for less, or use `permafrost sql QUERY --format csv`, which has no limit")
+}
+
+/// An answer as CSV. With quotes and commas it may be larger than the values that it has.
+fn write_csv(result: &LimitedResult) -> Result<Vec<u8>, Refusal> {
     let text = |value: &SqlValue| match value {
         SqlValue::Null => String::new(),
         SqlValue::Integer(number) => number.to_string(),
@@ -81,13 +98,11 @@ pub(super) async fn csv(State(site): State<Arc<Site>>, Wanted(asked): Wanted) ->
     writer.write_record(&result.columns).map_err(failed)?;
     for row in &result.rows {
         writer.write_record(row.iter().map(text)).map_err(failed)?;
+        if writer.get_ref().len() > DOWNLOADED.bytes {
+            return Err(too_large());
+        }
     }
-    let bytes = writer.into_inner().map_err(|error| Refusal::wrong(error.to_string(), "try again"))?;
-    let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"query.csv\""),
-    ];
-    Ok((headers, bytes).into_response())
+    writer.into_inner().map_err(|error| Refusal::wrong(error.to_string(), "try again"))
 }
 
 async fn run(site: &Arc<Site>, sql: String, limits: QueryLimits) -> Result<LimitedResult, Refusal> {

@@ -34,12 +34,17 @@ pub(super) struct Timeline {
     /// There are more.
     arrays_cut: bool,
     now: i64,
+    /// A coordinator leads the home folder: arrays without an end run.
+    led: bool,
+    /// Until when they ran: now, or when a worker was heard from last.
+    ran_until: i64,
 }
 
 /// `GET /api/devices`: `range` is in milliseconds until now, or `all`: from the first to the last attempt; without it, of the sweep's.
 pub(super) async fn timeline(State(site): State<Arc<Site>>, Wanted(asked): Wanted) -> Answer<Timeline> {
     let reader = site.reader().await?;
     let now = jiff::Timestamp::now().as_millisecond();
+    let led = coordinator(&site.home).is_some();
     let (from, to) = match asked.get("range").map(String::as_str) {
         range @ (None | Some("" | "all")) => {
             let sweep = match range {
@@ -48,7 +53,7 @@ pub(super) async fn timeline(State(site): State<Arc<Site>>, Wanted(asked): Wante
             };
             match reader.active_span(sweep).await? {
                 // What a coordinator that died has left as running ran until its worker was heard from last.
-                Some(span) if span.running && coordinator(&site.home).is_some() => (span.first, now),
+                Some(span) if span.running && led => (span.first, now),
                 Some(span) => (span.first, span.last),
                 None => (now - SAMPLED_MS, now),
             }
@@ -66,5 +71,10 @@ pub(super) async fn timeline(State(site): State<Arc<Site>>, Wanted(asked): Wante
     )?;
     let arrays_cut = arrays.len() as i64 > MAX_ARRAYS;
     arrays.truncate(MAX_ARRAYS as usize);
-    Ok(Json(Timeline { from, to, bucket_ms, devices, buckets, arrays, arrays_cut, now }))
+    let ran_until = if led || arrays.iter().all(|array| array.ended.is_some()) {
+        now
+    } else {
+        reader.active_span(None).await?.map_or(now, |span| span.last)
+    };
+    Ok(Json(Timeline { from, to, bucket_ms, devices, buckets, arrays, arrays_cut, now, led, ran_until }))
 }

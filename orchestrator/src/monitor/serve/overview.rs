@@ -154,6 +154,8 @@ struct Best {
 #[derive(Serialize)]
 pub(super) struct Overview {
     sweep: SweepHead,
+    /// In milliseconds since 1970 UTC, where somebody leads.
+    now: Option<i64>,
     /// `done`, `ended`, `stopped`, `waiting` or `running`.
     state: &'static str,
     /// The coordinator of the home folder, if one runs.
@@ -214,6 +216,7 @@ pub(super) async fn overview(State(site): State<Arc<Site>>, Wanted(asked): Wante
     });
     Ok(Json(Overview {
         sweep: SweepHead::of(&loaded.row),
+        now: coordinator.is_some().then_some(now),
         state,
         coordinator,
         finished: matches!(state, "done" | "ended"),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     error::Answer,
-    scope::{Scope, Wanted, list},
+    scope::{Scope, Wanted, is_seed, list},
     site::Site,
 };
 use crate::store::NO_VALUE;
@@ -25,6 +25,8 @@ pub(super) struct Parallel {
     value: Option<String>,
     maximize: Option<bool>,
     choices: Vec<String>,
+    /// Axes that can be shown at once.
+    most: usize,
     /// Trials with a result, and those shown.
     total: usize,
     axes: Vec<Axis>,
@@ -62,7 +64,7 @@ pub(super) async fn parallel(State(site): State<Arc<Site>>, Wanted(asked): Wante
     let mut wanted = list(&asked, "axes");
     wanted.retain(|name| choices.contains(name));
     if wanted.is_empty() {
-        wanted = choices.iter().filter(|name| *name != "seed").cloned().collect();
+        wanted = choices.iter().filter(|name| !is_seed(name)).cloned().collect();
     }
     wanted.truncate(MAX_AXES);
     let axes = wanted.into_iter().filter_map(|name| {
@@ -86,6 +88,7 @@ pub(super) async fn parallel(State(site): State<Arc<Site>>, Wanted(asked): Wante
         stage: stage.name.clone(),
         maximize,
         value,
+        most: MAX_AXES,
         total: places.len(),
         axes: axes.collect(),
         ids: shown.iter().map(|&place| stage.ids[place][..10].to_owned()).collect(),

@@ -67,7 +67,8 @@ impl Server {
     }
 
     fn url_on(&self, place: &str) -> String {
-        let token = self.site.access.token.as_ref().map(|token| format!("?token={token}")).unwrap_or_default();
+        let token = self.site.access.token.as_ref();
+        let token = token.map(|token| format!("?token={}", access::percent_encoded(token))).unwrap_or_default();
         format!("http://{place}/{token}")
     }
 

@@ -42,6 +42,8 @@ pub(super) struct TrialAnswer {
     detail: TrialDetail,
     /// A coordinator leads the home folder: what is called running runs.
     led: bool,
+    /// In milliseconds since 1970 UTC, where somebody leads.
+    now: Option<i64>,
     usage: Vec<AttemptUsage>,
     ancestors: Vec<RelatedLine>,
     readers: Vec<RelatedLine>,
@@ -80,9 +82,11 @@ pub(super) async fn trial(State(site): State<Arc<Site>>, Path(prefix): Path<Stri
         reader.readers_of(row, MAX_READERS),
         reader.metrics_of(&ours),
     )?;
+    let led = coordinator(&site.home).is_some();
     Ok(Json(TrialAnswer {
         detail,
-        led: coordinator(&site.home).is_some(),
+        led,
+        now: led.then(|| jiff::Timestamp::now().as_millisecond()),
         usage,
         ancestors: ancestors.into_iter().map(RelatedLine::from).collect(),
         readers: readers.1.into_iter().map(RelatedLine::from).collect(),

@@ -11,7 +11,10 @@ use super::{
     scope::{Scope, Wanted, number, sweep_of, text},
     site::Site,
 };
-use crate::store::{Column, TrialFacts};
+use crate::{
+    monitor::coordinator::coordinator,
+    store::{Column, TrialFacts},
+};
 
 /// Trials a page.
 const MAX_ROWS: usize = 500;
@@ -29,6 +32,10 @@ pub(super) struct Trials {
     offset: usize,
     parameters: Vec<String>,
     rows: Vec<TrialLine>,
+    /// A coordinator leads the home folder: what is called running runs.
+    led: bool,
+    /// In milliseconds since 1970 UTC, where some run: browsers have clocks of their own. Else an answer stays what it is.
+    now: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -51,6 +58,8 @@ pub(super) async fn trials(State(site): State<Arc<Site>>, Wanted(asked): Wanted)
     let shown: Vec<usize> = places.iter().copied().skip(offset).take(limit).collect();
     let stage = scope.stage();
     let facts = scope.reader.facts(&shown.iter().map(|&place| stage.trials[place]).collect::<Vec<_>>()).await?;
+    let led = coordinator(&site.home).is_some();
+    let runs = led && facts.iter().any(|facts| facts.started.is_some() && facts.ended.is_none());
     let rows = shown.iter().zip(facts).map(|(&place, facts)| TrialLine {
         id: stage.ids[place].clone(),
         parameters: super::overview::varying(stage, place),
@@ -63,6 +72,8 @@ pub(super) async fn trials(State(site): State<Arc<Site>>, Wanted(asked): Wanted)
         offset,
         parameters: stage.varying().map(|(name, _)| name.to_owned()).collect(),
         rows: rows.collect(),
+        led,
+        now: runs.then(|| jiff::Timestamp::now().as_millisecond()),
     }))
 }
 

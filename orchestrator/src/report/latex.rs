@@ -208,23 +208,19 @@ fn header(grid: &Grid) -> Vec<String> {
     lines
 }
 
-/// Hyphens before numbers are minus signs.
+/// With minus signs in place of hyphens before numbers.
 fn signed(text: &str) -> String {
-    let mut signed = String::new();
     let mut before = ' ';
-    for letter in text.chars() {
-        let sign = letter == '-' && (before == ' ' || before == '[');
-        match sign {
-            true => signed.push_str("$-$"),
-            false => signed.push(letter),
-        }
+    let signs = text.chars().map(|letter| {
+        let sign = letter == '-' && matches!(before, ' ' | '[');
         before = letter;
-    }
-    signed
+        if sign { '−' } else { letter }
+    });
+    signs.collect()
 }
 
 fn measured(shown: &Shown) -> String {
-    let text = signed(&escape(&shown.text()));
+    let text = escape(&signed(&shown.text()));
     if shown.best { format!("\\textbf{{{text}}}") } else { text }
 }
 
@@ -282,4 +278,17 @@ fn escape(text: &str) -> String {
     }
     // A thin space belongs before a per cent sign.
     out.replace(" \\%", "\\,\\%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn negative_numbers_have_minus_signs() {
+        let written = |text: &str| escape(&signed(text));
+        assert_eq!(written("-0.012 ± 0.003"), "$-$0.012 $\\pm$ 0.003");
+        assert_eq!(written("0.1 [-0.2, -1e-4]"), "0.1 {[}$-$0.2, $-$1e-4]");
+        assert_eq!(written("–"), "--");
+    }
 }

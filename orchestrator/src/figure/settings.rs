@@ -7,11 +7,17 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
-use super::error::{FigureError, data};
+use super::{
+    error::{FigureError, data},
+    groups::shown,
+};
 use crate::{
     report::repeats::is_seed,
     store::{Column, StageColumns},
 };
+
+/// Values that are named where none is the one asked for.
+const NAMED: usize = 8;
 
 /// Trials of a stage.
 #[derive(Clone, Debug)]
@@ -38,7 +44,17 @@ impl<'a> Trials<'a> {
             })?;
             let values = values.as_array().map_or(std::slice::from_ref(values), Vec::as_slice);
             let meant = |value: &Value| values.iter().any(|wanted| is(value, wanted));
-            wanted.push((column, column.values.iter().map(meant).collect()));
+            let meant: Vec<bool> = column.values.iter().map(meant).collect();
+            if !meant.contains(&true) {
+                let known: Vec<String> = column.values.iter().take(NAMED).map(|value| shown(name, value)).collect();
+                let more = if column.values.len() > NAMED { ", ..." } else { "" };
+                let values = values.iter().map(|value| shown(name, value)).collect::<Vec<_>>().join(" or ");
+                return Err(data(
+                    format!("no trial of stage `{}` has {name} {values}", stage.name),
+                    format!("there are {}{more}", known.join(", ")),
+                ));
+            }
+            wanted.push((column, meant));
         }
         let fits = |place: &usize| {
             wanted.iter().all(|(column, meant)| meant.get(column.of[*place] as usize).copied().unwrap_or(false))
@@ -202,8 +218,11 @@ mod tests {
         let count = |filter: Value| Trials::of(&stage, filter.as_object().unwrap()).map(|trials| trials.rows().len());
         assert_eq!(count(json!({"vision": "b", "fraction": 1})).unwrap(), 3);
         assert_eq!(count(json!({"fraction": [1.0, 0.01], "seed": [0, 1]})).unwrap(), 8);
-        let refused = count(json!({"epochs": 6})).unwrap_err();
-        assert_eq!(refused.to_string(), "no trial of stage `classify` has these parameters");
+        let refused = count(json!({"vision": ["c", "d"]})).unwrap_err();
+        assert_eq!(refused.to_string(), "no trial of stage `classify` has vision c or d");
+        assert_eq!(refused.cure().unwrap(), "there are a, b");
+        let refused = count(json!({"fraction": 0.01, "seed": 3})).unwrap_err();
+        assert!(refused.cure().unwrap().ends_with("0, 1, 2"), "{refused}");
         let refused = count(json!({"depth": 6})).unwrap_err();
         assert!(refused.cure().unwrap().contains("epochs, fraction, seed, vision"), "{refused}");
     }

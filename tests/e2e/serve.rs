@@ -15,12 +15,18 @@ use crate::{
 const NASTY: &str = "<img src=x onerror=document.title='owned'><script>alert(1)</script>";
 const SIZE: Size = Size { trials: 300, epochs: 8, running: 3, failed: 4, device_hours: 3 };
 
-/// A server on a database with everything that pages show, under a name that tries to be markup.
-fn world() -> (World, Page, Vec<Made>) {
+/// A database with everything that pages show.
+fn made(name: &str) -> (World, Vec<Made>) {
     let world = World::new();
     std::fs::create_dir_all(world.home()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let made = runtime.block_on(serve_database::make(&world.home(), SIZE, NASTY)).unwrap();
+    let made = runtime.block_on(serve_database::make(&world.home(), SIZE, name)).unwrap();
+    (world, made)
+}
+
+/// A server on one, under a name that tries to be markup.
+fn world() -> (World, Page, Vec<Made>) {
+    let (world, made) = made(NASTY);
     let page = Page::start(&world, &[]);
     (world, page, made)
 }
@@ -267,10 +273,7 @@ fn what_somebody_typed_and_where_they_were_stays() {
 #[test]
 fn a_page_whose_token_is_no_longer_taken_asks_for_it() {
     let Some(browser) = Browser::start(1280, 900) else { return };
-    let world = World::new();
-    std::fs::create_dir_all(world.home()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(serve_database::make(&world.home(), SIZE, "x")).unwrap();
+    let (world, _) = made("x");
     let page = Page::start(&world, &["--token"]);
     browser.open(&page.url);
     browser.wait("return document.getElementById('live').dataset.state === 'live'");

@@ -11,10 +11,8 @@ use super::{
 };
 use crate::{report::is_share, store::ResultRow};
 
-/// Lines of a panel, at most: so many pairs of colour and mark there are.
-const LINES: usize = 35;
-/// Settings that are shown, a line each.
-pub(super) const ROOM: Room = Room { limit: LINES, best: 10, all: 10, rank: Rank::AtLargest };
+/// Settings that are shown, a line each: no more than there are pairs of colour and mark.
+pub(super) const ROOM: Room = Room { limit: 35, best: 10, all: 10, rank: Rank::AtLargest };
 /// Panels, at most.
 const PANELS: usize = 12;
 
@@ -32,12 +30,6 @@ pub(super) fn chart(trials: &[&ResultRow], metric: &str, title: Option<String>) 
         let (style, legend) = styles(&line_names, &words);
         (style, legend, keys, words)
     };
-    if all_lines.len() > LINES {
-        return Err(data(
-            format!("{} lines cannot be told apart, at most {LINES} can", all_lines.len()),
-            "choose some: `--filter NAME=VALUE`",
-        ));
-    }
     let (scale, unit) = if is_share(metric) { (100.0, " [%]") } else { (1.0, "") };
     let mut panels = Vec::new();
     for (panel_key, members) in groups::keys(trials, &panel_names) {

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     store::{PlanColumns, Reader, ResultRow, StageColumns, SweepRow},
-    sweep::{FigureKind, FigureSpec, StagePlan, Theme},
+    sweep::{FigureKind, FigureSpec, StagePlan, Theme, usually_maximized},
 };
 
 /// Trials whose curves are read at once, at most.
@@ -241,7 +241,7 @@ impl<'a> On<'a> {
     fn more_is_better(&self, metric: &str) -> bool {
         match self.stage.metric.as_deref() == Some(metric) {
             true => self.stage.maximize,
-            false => !metric.ends_with("loss"),
+            false => usually_maximized(metric),
         }
     }
 
@@ -302,14 +302,14 @@ impl<'a> On<'a> {
         let values = self.reader.stage_values(self.sweep, self.columns, by).await?;
         let Shown { settings, note } = self.shown(&["label"], by, &values, history::ROOM);
         let shown = self.trials.among(&settings);
-        let count = shown.rows().len();
-        if count > CURVES {
-            let what = format!("the curves of {count} trials are too many, at most {CURVES} are read");
+        let trials = shown.rows();
+        if trials.len() > CURVES {
+            let what = format!("the curves of {} trials are too many, at most {CURVES} are read", trials.len());
             return Err(data(what, "choose some: `--filter NAME=VALUE`"));
         }
         let rows = self.rows(&shown, Some(by)).await?;
         let wanted = self.request.metric.as_deref();
-        let mut metrics = self.reader.metrics_of(&shown.rows()).await?;
+        let mut metrics = self.reader.metrics_of(&trials).await?;
         metrics.retain(|name| wanted.map_or(name != NO_CURVE, |wanted| name == wanted));
         // Training before validation, losses before scores.
         metrics.sort_by_key(|name| (!name.ends_with("loss"), !name.starts_with("train"), name.clone()));
@@ -326,7 +326,7 @@ impl<'a> On<'a> {
         let axis = if self.stage.kind == Kind::Noop { Axis::Steps } else { Axis::Epochs };
         let mut curves = Vec::new();
         for metric in metrics {
-            let found = self.reader.thinned_curves(&shown.rows(), &metric, 1).await?.into_iter();
+            let found = self.reader.thinned_curves(&trials, &metric, 1).await?.into_iter();
             let by_identity = |(trial, curve)| Some((self.columns.ids[self.columns.place(trial)?].clone(), curve));
             curves.push((metric, found.filter_map(by_identity).collect()));
         }

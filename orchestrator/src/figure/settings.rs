@@ -149,9 +149,8 @@ fn is(value: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// Which settings are shown where there is not room for all, by scores of which less is better; what has none comes last, and is none of the
-/// best: the `best` of each
-/// ranking, and up to `all` of them with others, evenly by the first one.
+/// Which settings are shown where there is not room for all, by scores of which less is better: the `best` of each ranking, and up to `all` of
+/// them with others, evenly by the first one. What has no score comes last, and is none of the best.
 pub(super) fn chosen(rankings: &[&[Option<f64>]], best: usize, all: usize) -> Vec<usize> {
     let mut chosen = Vec::new();
     let orders: Vec<Vec<usize>> = rankings.iter().map(|scores| order(scores)).collect();

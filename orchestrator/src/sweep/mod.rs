@@ -27,6 +27,7 @@ pub use load::{load, parse};
 pub(crate) use registry::READERS;
 pub use registry::model_of as encoder_of_repository;
 pub use schema::schema;
+pub(crate) use stages::usually_maximized;
 pub use types::{
     FigureKind, FigureSpec, MAX_TRIALS, Missing, Plan, PlannedTrial, ReportSpec, Spread, StagePlan, Theme,
 };

@@ -268,10 +268,14 @@ fn method(map: &Map<'_>, what: &str, check: &mut Check) -> Option<Method> {
     }
 }
 
+/// Whether more of a result is better where nothing says so: of losses and divergences less is.
+pub(crate) fn usually_maximized(result: &str) -> bool {
+    !(result.ends_with("loss") || result.starts_with("kl_"))
+}
+
 /// What the trials of a stage are compared by; the outer option is whether the file is right.
 fn metric(map: &Map<'_>, kind: Kind, results: &[&'static str], check: &mut Check) -> Option<Option<(String, Goal)>> {
-    let usual =
-        |name: &str| if name.ends_with("loss") || name.starts_with("kl_") { Goal::Minimize } else { Goal::Maximize };
+    let usual = |name: &str| if usually_maximized(name) { Goal::Maximize } else { Goal::Minimize };
     let Some(node) = map.get("metric") else {
         let main = results.first().filter(|_| kind != Kind::Embed);
         return Some(main.map(|name| ((*name).to_owned(), usual(name))));

@@ -11,12 +11,12 @@ use serde_json::{Map, Value, json};
 
 use super::{
     error::{Answer, Refusal},
-    scope::{Scope, Wanted, is_seed},
+    scope::{Scope, Wanted},
     site::{Loaded, Site},
 };
 use crate::{
     core::TrialState,
-    report::{BLOCKED, Table},
+    report::{BLOCKED, Table, repeats::is_seed},
     store::{ResultRow, StageColumns},
     sweep::ReportSpec,
 };

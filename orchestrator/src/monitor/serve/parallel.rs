@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::{
     error::Answer,
-    scope::{Scope, Wanted, is_seed, list},
+    scope::{Scope, Wanted, list},
     site::Site,
 };
-use crate::store::NO_VALUE;
+use crate::{report::repeats::is_seed, store::NO_VALUE};
 
 /// Lines at once; of more trials every second one is shown, or third, and so on.
 const MAX_LINES: usize = 10_000;

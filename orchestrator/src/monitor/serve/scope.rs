@@ -139,11 +139,6 @@ pub(super) fn sweep_of(asked: &Asked) -> Option<&str> {
     asked.get("sweep").map(String::as_str).filter(|text| !text.is_empty())
 }
 
-/// Whether a parameter is a seed: trials that differ in seeds alone are repetitions.
-pub(super) fn is_seed(name: &str) -> bool {
-    name == "seed" || name.ends_with(".seed")
-}
-
 /// A number of a request.
 pub(super) fn number<T: std::str::FromStr>(asked: &Asked, name: &str) -> Result<Option<T>, Refusal> {
     match asked.get(name).filter(|text| !text.is_empty()) {
